@@ -1,0 +1,67 @@
+/**
+ * `longhaul [-f] INTERFACE`: an interface without any configuration, to be set up through its UAPI
+ * socket. Arguments, environment and exit codes are wireguard-go's, so that `wg-quick` and other
+ * programs can use either.
+ */
+import { getEnvironment } from "../../ffi/environment.ts";
+import { ALL_OFFLOADS, isUserError, SOCKET_BUFFER_BYTES, startDaemon } from "../daemon/daemon.ts";
+import { parseLogLevel, setUpLog } from "../daemon/log_setup.ts";
+import { reportReady, startInBackground } from "./background.ts";
+import { environmentNumber, sessionLimits, testFault, UsageError } from "./environment.ts";
+
+const INTERFACE_NAME = /^[a-zA-Z0-9_=+.-]{1,15}$/;
+
+/** Runs the command; resolves with the exit code when the interface has ended. */
+export async function runInterface(
+  interfaceName: string,
+  isForeground: boolean,
+  mainUrl: string,
+): Promise<number> {
+  if (!INTERFACE_NAME.test(interfaceName)) {
+    throw new UsageError(
+      `"${interfaceName}" is not a name for an interface: 1 to 15 of a-z A-Z 0-9 _ = + . -`,
+    );
+  }
+  const tunFd = environmentNumber("WG_TUN_FD");
+  const uapiFd = environmentNumber("WG_UAPI_FD");
+  const stays = isForeground || getEnvironment("WG_PROCESS_FOREGROUND") === "1";
+  if (!stays) return runInBackground(interfaceName, mainUrl, tunFd, uapiFd);
+  const log = setUpLog(interfaceName, parseLogLevel(getEnvironment("LOG_LEVEL")));
+  try {
+    const daemon = await startDaemon({
+      interfaceName,
+      log,
+      encryptors: environmentNumber("LONGHAUL_ENCRYPTORS") ?? 0,
+      socketBufferBytes: SOCKET_BUFFER_BYTES,
+      offload: ALL_OFFLOADS,
+      tunFd,
+      uapiFd,
+      limits: sessionLimits(),
+      fault: testFault(),
+    });
+    reportReady(null);
+    return await daemon.ended;
+  } catch (error) {
+    if (!isUserError(error)) throw error;
+    reportReady(error.message);
+    console.error(`longhaul: ${error.message}`);
+    return 1;
+  }
+}
+
+function runInBackground(
+  interfaceName: string,
+  mainUrl: string,
+  tunFd?: number,
+  uapiFd?: number,
+): number {
+  const problem = startInBackground({
+    mainUrl,
+    args: ["-f", interfaceName],
+    passedFds: [tunFd, uapiFd].filter((fd) => fd !== undefined),
+    keepOutput: !["", "silent"].includes(getEnvironment("LOG_LEVEL") ?? ""),
+  });
+  if (problem === null) return 0;
+  console.error(`longhaul: ${problem}`);
+  return 1;
+}

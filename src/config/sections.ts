@@ -1,0 +1,240 @@
+/**
+ * The sections that a file may have and the keys in each, as tables: how a key is spelt, and how
+ * its value gets into the draft of its section. Names compare without case.
+ */
+import type { InterfaceIndex } from "../control/address_text.ts";
+import { parseAddress } from "../control/address_text.ts";
+import type { Prefix } from "../wireguard/configuration.ts";
+import { suggestion } from "./nearest.ts";
+import type { DeviceConfig, InterfaceConfig, LonghaulConfig, PeerConfig } from "./types.ts";
+import {
+  type ConfigValue,
+  readEndpoint,
+  readFwMark,
+  readKeepalive,
+  readKey,
+  readNumber,
+  readPrefix,
+  readSize,
+} from "./value.ts";
+
+/** Largest MTU whose packets fit a UDP datagram over IPv6: 65,535 - 40 - 8 - 32, a multiple of 16. */
+const MTU_MAX = 65_440;
+/** Every IPv4 host takes 68 bytes (RFC 791, section 3.2). */
+const MTU_MIN = 68;
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+type Undefinable<T> = { [K in keyof T]: T[K] | undefined };
+
+/** `[Interface]` under construction. */
+export interface InterfaceDraft
+  extends
+    Undefinable<Mutable<Omit<DeviceConfig, "peers">>>,
+    Mutable<Pick<InterfaceConfig, "table">> {
+  addresses: Prefix[];
+  mtu: { bytes: number; value: ConfigValue } | null;
+  dnsServers: Uint8Array[];
+  dnsSearchDomains: string[];
+}
+
+/** An allowed IP and the place where it was given, for what is said about it later. */
+export interface AllowedIpDraft {
+  readonly prefix: Prefix;
+  readonly value: ConfigValue;
+}
+
+/** `[Peer]` under construction. */
+export interface PeerDraft
+  extends Undefinable<Mutable<Omit<PeerConfig, "allowedIps" | "publicKey">>> {
+  publicKey: Uint8Array | undefined;
+  /** Whether a PublicKey stands there, right or wrong. */
+  hasPublicKey: boolean;
+  allowedIps: AllowedIpDraft[];
+  line: number;
+  column: number;
+}
+
+/** `[Longhaul]` under construction. */
+export interface LonghaulDraft extends Mutable<Omit<LonghaulConfig, "offload">> {
+  offload: Mutable<LonghaulConfig["offload"]>;
+}
+
+/** What readers may need from outside the file. */
+export interface ReadContext {
+  readonly interfaceIndex?: InterfaceIndex;
+}
+
+/** One key: its spelling, and what to do with its value. */
+export interface KeySpec<Draft> {
+  readonly name: string;
+  /** Whether a second line adds to the first instead of replacing it. */
+  readonly isList?: boolean;
+  read(value: ConfigValue, draft: Draft, context: ReadContext): void;
+}
+
+type KeyTable<Draft> = ReadonlyMap<string, KeySpec<Draft>>;
+
+function table<Draft>(...specs: KeySpec<Draft>[]): KeyTable<Draft> {
+  return new Map(specs.map((spec) => [spec.name.toLowerCase(), spec]));
+}
+
+/** A key that is known but cannot be obeyed: better to stop than to ignore it. */
+function unsupported<Draft>(name: string): KeySpec<Draft> {
+  return { name, isList: true, read: (value) => value.error("not supported yet; remove the line") };
+}
+
+export const INTERFACE_KEYS: KeyTable<InterfaceDraft> = table<InterfaceDraft>(
+  { name: "PrivateKey", read: (value, draft) => draft.privateKey = readKey(value) },
+  { name: "ListenPort", read: (value, draft) => draft.listenPort = readNumber(value, 0, 65_535) },
+  { name: "FwMark", read: (value, draft) => draft.fwmark = readFwMark(value) },
+  { name: "Address", isList: true, read: readAddresses },
+  { name: "MTU", read: readMtu },
+  { name: "Table", read: readTable },
+  { name: "DNS", isList: true, read: readDns },
+  { name: "SaveConfig", read: readSaveConfig },
+  unsupported("PreUp"),
+  unsupported("PostUp"),
+  unsupported("PreDown"),
+  unsupported("PostDown"),
+);
+
+export const PEER_KEYS: KeyTable<PeerDraft> = table<PeerDraft>(
+  {
+    name: "PublicKey",
+    read(value, draft) {
+      draft.hasPublicKey = true;
+      draft.publicKey = readKey(value);
+    },
+  },
+  { name: "PresharedKey", read: (value, draft) => draft.presharedKey = readKey(value) },
+  { name: "AllowedIPs", isList: true, read: readAllowedIps },
+  {
+    name: "Endpoint",
+    read: (value, draft, context) => draft.endpoint = readEndpoint(value, context.interfaceIndex),
+  },
+  {
+    name: "PersistentKeepalive",
+    read: (value, draft) => draft.keepaliveSeconds = readKeepalive(value),
+  },
+  unsupported("NatAddress"),
+);
+
+export const LONGHAUL_KEYS: KeyTable<LonghaulDraft> = table<LonghaulDraft>(
+  { name: "Mode", read: readMode },
+  { name: "Encryptors", read: readEncryptors },
+  { name: "SocketBuffer", read: readSocketBuffer },
+  { name: "Offload", isList: true, read: readOffload },
+  ...["Netstack", "Serve", "LocalServices", "Allow", "Deny", "CongestionControl", "Lanes"].map(
+    (name) => unsupported<LonghaulDraft>(name),
+  ),
+  unsupported("Memory"),
+  unsupported("Status"),
+);
+
+/** Sections of the format that this version cannot serve. */
+export const UNSUPPORTED_SECTIONS: readonly string[] = [
+  "Socks5",
+  "http",
+  "TCPClientTunnel",
+  "TCPServerTunnel",
+  "UDPProxyTunnel",
+];
+
+function readAddresses(value: ConfigValue, draft: InterfaceDraft): void {
+  for (const item of value.items()) {
+    const prefix = readPrefix(item);
+    if (prefix !== undefined) draft.addresses.push(prefix);
+  }
+}
+
+function readMtu(value: ConfigValue, draft: InterfaceDraft): void {
+  const bytes = readNumber(value, MTU_MIN, MTU_MAX);
+  draft.mtu = bytes === undefined ? null : { bytes, value };
+}
+
+function readTable(value: ConfigValue, draft: InterfaceDraft): void {
+  const text = value.text.toLowerCase();
+  if (text === "auto" || text === "off") {
+    draft.table = text;
+    return;
+  }
+  draft.table = readTableNumber(value) ?? "auto";
+}
+
+function readTableNumber(value: ConfigValue): number | undefined {
+  const isNumber = /^(\d{1,10}|0x[0-9a-f]{1,8})$/i.test(value.text);
+  const number = isNumber ? Number(value.text) : -1;
+  if (number > 0 && number < 2 ** 32) return number;
+  return value.expected("`auto`, `off` or the number of a routing table");
+}
+
+function readDns(value: ConfigValue, draft: InterfaceDraft): void {
+  for (const item of value.items()) {
+    const server = parseAddress(item.text);
+    if (server !== null) draft.dnsServers.push(server);
+    else if (/^[A-Za-z0-9._-]{1,253}$/.test(item.text)) draft.dnsSearchDomains.push(item.text);
+    else item.expected("the address of a server or a search domain");
+  }
+  value.warning("not supported yet: name servers stay as they are");
+}
+
+function readSaveConfig(value: ConfigValue): void {
+  const text = value.text.toLowerCase();
+  if (text === "true") value.error("not supported yet; remove the line");
+  else if (text !== "false") value.expected("`true` or `false`");
+}
+
+function readAllowedIps(value: ConfigValue, draft: PeerDraft): void {
+  for (const item of value.items()) {
+    const prefix = readPrefix(item);
+    if (prefix === undefined) continue;
+    if (hasHostBits(prefix)) item.warning(`${item.text} has host bits; they are ignored`);
+    draft.allowedIps.push({ prefix, value: item });
+  }
+}
+
+function hasHostBits({ address, bits }: Prefix): boolean {
+  return address.some((byte, i) => (byte & (0xff >> Math.min(Math.max(bits - i * 8, 0), 8))) !== 0);
+}
+
+function readMode(value: ConfigValue, draft: LonghaulDraft): void {
+  const text = value.text.toLowerCase();
+  if (text === "auto" || text === "tun") draft.mode = text;
+  else if (text === "rootless" || text === "hybrid") {
+    value.error(`\`${text}\` is not supported yet`);
+  } else value.expected("`auto` or `tun`");
+}
+
+function readEncryptors(value: ConfigValue, draft: LonghaulDraft): void {
+  if (value.text.toLowerCase() === "auto") {
+    draft.encryptors = "auto";
+    return;
+  }
+  const count = /^\d/.test(value.text) ? readNumber(value, 0, 64) : undefined;
+  if (count !== undefined) draft.encryptors = count;
+  else if (!/^\d/.test(value.text)) value.expected("`auto` or a number from 0 to 64");
+}
+
+function readSocketBuffer(value: ConfigValue, draft: LonghaulDraft): void {
+  draft.socketBufferBytes = readSize(value, 65_536, 2 ** 30) ?? null;
+}
+
+const OFFLOAD_SWITCHES = new Map<string, keyof LonghaulDraft["offload"]>([
+  ["no-udp-gso", "udpGso"],
+  ["no-udp-gro", "udpGro"],
+  ["no-tun-tso", "tunTso"],
+  ["no-tun-uso", "tunUso"],
+  ["no-tun-gro", "tunGro"],
+]);
+
+function readOffload(value: ConfigValue, draft: LonghaulDraft): void {
+  for (const item of value.items()) {
+    const name = OFFLOAD_SWITCHES.get(item.text.toLowerCase());
+    if (name !== undefined) {
+      draft.offload[name] = false;
+      continue;
+    }
+    const known = [...OFFLOAD_SWITCHES.keys()];
+    item.expected(`one of ${known.join(", ")}`, suggestion(item.text, known));
+  }
+}

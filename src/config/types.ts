@@ -1,0 +1,67 @@
+/** What a config file says, checked and in the program's own terms. */
+import type { Prefix, SocketAddress } from "../wireguard/configuration.ts";
+
+/** An endpoint given by a name, to be resolved when it is wanted. */
+export interface NamedEndpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** One `[Peer]`; peers with the same key have been merged. */
+export interface PeerConfig {
+  readonly publicKey: Uint8Array;
+  readonly presharedKey?: Uint8Array;
+  readonly endpoint?: SocketAddress | NamedEndpoint;
+  readonly keepaliveSeconds?: number;
+  /** Host bits are kept as written; a prefix that several peers claim belongs to the last. */
+  readonly allowedIps: readonly Prefix[];
+  /** The line of the file that began the peer. */
+  readonly line: number;
+}
+
+/** What `wg` would set on the device. */
+export interface DeviceConfig {
+  readonly privateKey?: Uint8Array;
+  readonly listenPort?: number;
+  readonly fwmark?: number;
+  readonly peers: readonly PeerConfig[];
+}
+
+/** What wg-quick would do with the interface. */
+export interface InterfaceConfig {
+  /** Addresses of the interface with the length of their networks. */
+  readonly addresses: readonly Prefix[];
+  /** Null: to be found from the routes to the endpoints. */
+  readonly mtu: number | null;
+  /** Where routes go: wg-quick's choice, nowhere, or a routing table. */
+  readonly table: "auto" | "off" | number;
+  readonly dnsServers: readonly Uint8Array[];
+  readonly dnsSearchDomains: readonly string[];
+}
+
+/** Which offloads may be used; all of them unless switched off. */
+export interface OffloadConfig {
+  readonly udpGso: boolean;
+  readonly udpGro: boolean;
+  readonly tunTso: boolean;
+  readonly tunUso: boolean;
+  readonly tunGro: boolean;
+}
+
+/** The `[Longhaul]` section. */
+export interface LonghaulConfig {
+  readonly mode: "auto" | "tun";
+  readonly encryptors: number | "auto";
+  /** Bytes of the UDP sockets' buffers, null for the default. */
+  readonly socketBufferBytes: number | null;
+  readonly offload: OffloadConfig;
+}
+
+/** A whole config file. */
+export interface NodeConfig {
+  readonly interface: InterfaceConfig;
+  readonly device: DeviceConfig;
+  /** The prefixes that lead into the tunnel, each once, host bits zero; none with `Table = off`. */
+  readonly routes: readonly Prefix[];
+  readonly longhaul: LonghaulConfig;
+}

@@ -1,0 +1,84 @@
+/** X25519 (RFC 7748) by OpenSSL. Its functions clamp the private key themselves. */
+import type { Libcrypto, LibcryptoSymbols } from "../../ffi/libcrypto.ts";
+import { cString } from "../../ffi/memory.ts";
+import { invariant } from "../base/invariant.ts";
+
+const KEY_BYTES = 32;
+const NULL = 0n;
+const X25519 = cString("X25519");
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** Diffie-Hellman on Curve25519. */
+export class NativeX25519 {
+  readonly #evp: LibcryptoSymbols;
+
+  constructor(library: Libcrypto) {
+    this.#evp = library.symbols;
+  }
+
+  /** The public key of a 32-byte private key. */
+  publicKey(privateKey: Uint8Array): Bytes {
+    const evp = this.#evp;
+    const key = this.#privateKey(privateKey);
+    const publicKey = new Uint8Array(KEY_BYTES);
+    const done = evp.EVP_PKEY_get_raw_public_key(key, publicKey, lengthWord());
+    evp.EVP_PKEY_free(key);
+    invariant(done === 1, "OpenSSL refused to give a public key");
+    return publicKey;
+  }
+
+  /** The shared secret; null when it is all zero. */
+  sharedSecret(privateKey: Uint8Array, publicKey: Uint8Array): Bytes | null {
+    invariant(publicKey.length === KEY_BYTES, "an X25519 key has 32 bytes");
+    const evp = this.#evp;
+    const own = this.#privateKey(privateKey);
+    const peer = evp.EVP_PKEY_new_raw_public_key_ex(
+      NULL,
+      X25519,
+      NULL,
+      publicKey as Bytes,
+      KEY_BYTES,
+    );
+    const context = evp.EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL);
+    const shared = new Uint8Array(KEY_BYTES);
+    const ready = peer !== NULL && context !== NULL &&
+      evp.EVP_PKEY_derive_init(context) === 1 &&
+      evp.EVP_PKEY_derive_set_peer(context, peer) === 1;
+    const derived = ready && evp.EVP_PKEY_derive(context, shared, lengthWord()) === 1;
+    evp.EVP_PKEY_CTX_free(context);
+    evp.EVP_PKEY_free(peer);
+    evp.EVP_PKEY_free(own);
+    if (!derived) evp.ERR_clear_error();
+    invariant(ready, "OpenSSL refused an X25519 key");
+    // OpenSSL fails for an all-zero secret; this does not rely on it.
+    return derived && !isZero(shared) ? shared : null;
+  }
+
+  #privateKey(privateKey: Uint8Array): bigint {
+    invariant(privateKey.length === KEY_BYTES, "an X25519 key has 32 bytes");
+    const key = this.#evp.EVP_PKEY_new_raw_private_key_ex(
+      NULL,
+      X25519,
+      NULL,
+      privateKey as Bytes,
+      KEY_BYTES,
+    );
+    invariant(key !== NULL, "OpenSSL refused an X25519 private key");
+    return key;
+  }
+}
+
+/** A `size_t` of 32, in and out. */
+function lengthWord(): Bytes {
+  const word = new Uint8Array(8);
+  word[0] = KEY_BYTES;
+  return word;
+}
+
+/** Looks at every byte, so that its time says nothing about the secret. */
+function isZero(bytes: Uint8Array): boolean {
+  let all = 0;
+  for (const byte of bytes) all |= byte;
+  return all === 0;
+}

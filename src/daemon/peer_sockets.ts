@@ -1,0 +1,102 @@
+/**
+ * The UDP sockets of a node: opened when the interface goes up, closed when it goes down, exchanged
+ * when the port changes. Lanes use the same descriptors; old ones are closed only after every lane
+ * has taken the new ones.
+ */
+import { SystemCallError } from "../../ffi/error.ts";
+import { setSocketMark } from "../../ffi/socket.ts";
+import { closeUdpSockets, openUdpSockets, type UdpSockets } from "../../ffi/udp_open.ts";
+import { ConfigurationError } from "../wireguard/configuration.ts";
+
+/** Options of the sockets that do not change. */
+export interface PeerSocketOptions {
+  readonly bufferBytes: number;
+  readonly gro: boolean;
+  /** Tells the lanes to use these descriptors (-1 for none). */
+  readonly announce: (sockets: { readonly v4: number; readonly v6: number }) => void;
+}
+
+const NONE = { v4: -1, v6: -1 } as const;
+
+/** The sockets, and what they are to be. */
+export class PeerSockets {
+  readonly #options: PeerSocketOptions;
+  #wantedPort = 0;
+  #fwmark = 0;
+  #open: UdpSockets | null = null;
+  readonly #retired: UdpSockets[] = [];
+
+  constructor(options: PeerSocketOptions) {
+    this.#options = options;
+  }
+
+  /** The port in use, or the one that is wanted while the sockets are closed; 0 for any. */
+  get port(): number {
+    return this.#open?.port ?? this.#wantedPort;
+  }
+
+  /** Whether the sockets are open. */
+  get isOpen(): boolean {
+    return this.#open !== null;
+  }
+
+  /** Opens the sockets if they are closed. Throws `SystemCallError` (EADDRINUSE). */
+  open(): void {
+    if (this.#open !== null) return;
+    this.#open = this.#make(this.#wantedPort);
+    this.#options.announce(this.#open);
+  }
+
+  /** Closes the sockets; the lanes let go of them first. */
+  close(): void {
+    if (this.#open === null) return;
+    this.#retired.push(this.#open);
+    this.#open = null;
+    this.#options.announce(NONE);
+  }
+
+  /** Changes the port; throws `ConfigurationError` and keeps the old one if it is taken. */
+  setPort(port: number): void {
+    if (this.#open === null || (port !== 0 && port === this.#open.port)) {
+      this.#wantedPort = port;
+      return;
+    }
+    const fresh = asConfigurationError(() => this.#make(port));
+    this.#wantedPort = port;
+    this.#retired.push(this.#open);
+    this.#open = fresh;
+    this.#options.announce(fresh);
+  }
+
+  /** Changes the mark of all datagrams; throws `ConfigurationError` when that is not allowed. */
+  setFwmark(fwmark: number): void {
+    if (this.#open !== null) {
+      for (const fd of [this.#open.v4, this.#open.v6]) {
+        const result = fd < 0 ? 0 : setSocketMark(fd, fwmark);
+        if (result < 0) {
+          throw new ConfigurationError("Cannot set the fwmark: it needs CAP_NET_ADMIN", -result);
+        }
+      }
+    }
+    this.#fwmark = fwmark;
+  }
+
+  /** Closes what is no longer used; call when every lane has taken the newest sockets. */
+  closeRetired(): void {
+    for (const sockets of this.#retired.splice(0)) closeUdpSockets(sockets);
+  }
+
+  #make(port: number): UdpSockets {
+    const { bufferBytes, gro } = this.#options;
+    return openUdpSockets({ port, bufferBytes, gro, fwmark: this.#fwmark });
+  }
+}
+
+function asConfigurationError<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof SystemCallError)) throw error;
+    throw new ConfigurationError(error.message, error.errno, { cause: error });
+  }
+}

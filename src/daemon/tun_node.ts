@@ -1,0 +1,271 @@
+/**
+ * A node over a TUN interface: puts together the slab, the workers, the control plane, the UDP
+ * sockets and the watch over the interface, and takes them apart again.
+ */
+import { systemClock } from "../../ffi/clock.ts";
+import { EventFd } from "../../ffi/eventfd.ts";
+import { FfiMemory } from "../../ffi/memory.ts";
+import { systemRandom } from "../../ffi/random.ts";
+import type { TunHandle } from "../../ffi/tun.ts";
+import { UdpSocketPair } from "../../ffi/udp.ts";
+import type { Log } from "../base/log.ts";
+import { selectNoiseCrypto } from "../crypto/select.ts";
+import type { SessionLimits } from "../lane/limits.ts";
+import {
+  LaneNotice,
+  LaneWord,
+  MAIN_SCRATCH_SYSCALLS,
+  planShared,
+  type SharedPlan,
+} from "../lane/shared_state.ts";
+import { Doorbell } from "../memory/doorbell.ts";
+import { createSlab, type Slab } from "../memory/slab.ts";
+import { ControlPlane } from "../node/control_plane.ts";
+import type {
+  ConfigurationTarget,
+  DeviceChange,
+  DeviceStatus,
+} from "../wireguard/configuration.ts";
+import { EventLog } from "./event_log.ts";
+import { PeerSockets } from "./peer_sockets.ts";
+import { Reactor } from "./reactor.ts";
+import { TunWatch } from "./tun_watch.ts";
+import { WorkerSet } from "./worker_set.ts";
+
+const STOP_TIMEOUT_MS = 1000;
+/** Buffers per lane: inside the lane a few are enough; beside it they are the pipeline's depth. */
+const SEAL_BATCHES = { inline: 8, ring: 24 } as const;
+const OPEN_BATCHES = { inline: 2, ring: 24 } as const;
+
+/** What a node over a TUN is made of. */
+export interface TunNodeOptions {
+  readonly tun: TunHandle;
+  /** 0: seal and open inside the lane; 1: in a worker of its own. */
+  readonly encryptors: number;
+  readonly socketBufferBytes: number;
+  readonly sendMessagesMax: number;
+  readonly udpGro: boolean;
+  readonly tunGro: { readonly tcp: boolean; readonly udp: boolean };
+  readonly limits: SessionLimits;
+  /** A fault for a worker to act out, for tests; empty in real life. */
+  readonly fault: string;
+  readonly log: Log;
+  /** The node cannot go on; called once. `code` is the exit code that fits. */
+  readonly onEnd: (reason: string, code: number) => void;
+}
+
+/** A running node; see the module's text. */
+export class TunNode implements ConfigurationTarget {
+  readonly #options: TunNodeOptions;
+  readonly #slab: Slab;
+  readonly #plan: SharedPlan;
+  readonly #reactor: Reactor;
+  readonly #workers: WorkerSet;
+  readonly #control: ControlPlane;
+  readonly #sockets: PeerSockets;
+  readonly #udp: UdpSocketPair;
+  readonly #mainSignal = new EventFd();
+  readonly #laneSignal = new EventFd();
+  readonly #mainBell: Doorbell;
+  #tunWatch: TunWatch | null = null;
+  #isEnding = false;
+
+  private constructor(options: TunNodeOptions) {
+    this.#options = options;
+    const placement = options.encryptors === 0 ? "inline" : "ring";
+    this.#plan = planShared({
+      lanes: 1,
+      sealBatches: SEAL_BATCHES[placement],
+      openBatches: OPEN_BATCHES[placement],
+      indexSecret: new DataView(systemRandom.fill(new Uint8Array(4)).buffer).getInt32(0),
+    });
+    this.#slab = createSlab(this.#plan.byteLength);
+    this.#mainBell = new Doorbell(this.#slab, this.#plan.mainBellAt, () => {});
+    this.#udp = new UdpSocketPair(
+      new FfiMemory(this.#slab),
+      this.#plan.mainScratchAt + MAIN_SCRATCH_SYSCALLS,
+      { v4: -1, v6: -1 },
+    );
+    this.#sockets = new PeerSockets({
+      bufferBytes: options.socketBufferBytes,
+      gro: options.udpGro,
+      announce: (sockets) => this.#announceSockets(sockets),
+    });
+    this.#reactor = new Reactor(() => this.#onDeadline());
+    this.#workers = new WorkerSet({
+      onReady: (events) => this.#guard(() => this.#reactor.dispatch(events)),
+      onFailure: (message) => this.#end(message, 1),
+    });
+    this.#control = this.#makeControl();
+  }
+
+  /** Starts a node; it works when the promise resolves. */
+  static async start(options: TunNodeOptions): Promise<TunNode> {
+    const node = new TunNode(options);
+    await node.#startWorkers();
+    return node;
+  }
+
+  /** For servers of the daemon: descriptors that main wants to hear of. */
+  get reactor(): Reactor {
+    return this.#reactor;
+  }
+
+  /** For the status page: counters of the lanes. */
+  get control(): ControlPlane {
+    return this.#control;
+  }
+
+  apply(change: DeviceChange): void {
+    try {
+      this.#control.apply(change);
+    } finally {
+      this.#arm();
+    }
+  }
+
+  status(): DeviceStatus {
+    return this.#control.status();
+  }
+
+  /** Stops the lanes, closes the sockets and wipes the keys; bounded to about a second. */
+  async stop(): Promise<void> {
+    if (this.#isEnding) return;
+    this.#isEnding = true;
+    this.#tunWatch?.close();
+    await this.#workers.stop(this.#control, STOP_TIMEOUT_MS);
+    this.#sockets.close();
+    this.#control.close();
+  }
+
+  #makeControl(): ControlPlane {
+    const eventLog = new EventLog(this.#options.log);
+    return new ControlPlane({
+      slab: this.#slab,
+      plan: this.#plan,
+      crypto: selectNoiseCrypto().crypto,
+      random: systemRandom,
+      clock: systemClock,
+      laneBells: [
+        new Doorbell(this.#slab, this.#plan.lanes[0].bellAt, () => this.#laneSignal.signal()),
+      ],
+      openSockets: ({ listenPort, fwmark }) => {
+        this.#sockets.setFwmark(fwmark);
+        this.#sockets.setPort(listenPort);
+        if (this.#sockets.isOpen) this.#control.onSocketsOpen(this.#sockets.port);
+      },
+      log: (event) => eventLog.write(event),
+      onLaneNotice: (_lane, bits) => this.#onLaneNotice(bits),
+    });
+  }
+
+  async #startWorkers(): Promise<void> {
+    const { tun, fault, limits, log, encryptors } = this.#options;
+    const common = { memory: this.#slab.memory, plan: this.#plan, fault };
+    const encryptorBellFd = encryptors === 0 ? -1 : new EventFd().fd;
+    const laneBellFd = this.#laneSignal.fd;
+    this.#control.channels[0].setWord(LaneWord.Udp4Fd, -1);
+    this.#control.channels[0].setWord(LaneWord.Udp6Fd, -1);
+    this.#workers.start("poller", { role: "poller", epollFd: this.#reactor.epollFd });
+    this.#workers.start("lane0", {
+      ...common,
+      role: "lane",
+      lane: 0,
+      tunFd: tun.fd,
+      laneBellFd,
+      mainBellFd: this.#mainSignal.fd,
+      encryptorBellFd,
+      limits,
+      sendMessagesMax: this.#options.sendMessagesMax,
+      tunOffload: { vnetHeaders: tun.vnetHeader, ...this.#options.tunGro },
+    });
+    if (encryptors > 0) {
+      const start = { ...common, role: "encryptor", lane: 0, laneBellFd, encryptorBellFd } as const;
+      this.#workers.start("encryptor0", start);
+    }
+    const cipher = await this.#workers.running();
+    log.debug(`packet cipher: ${cipher}`);
+    this.#reactor.watch(this.#mainSignal.fd, () => this.#onBell());
+    this.#mainBell.willSleep();
+    this.#watchTun();
+    this.#workers.watch(this.#control);
+  }
+
+  #watchTun(): void {
+    const { log } = this.#options;
+    this.#tunWatch = new TunWatch(this.#options.tun.fd, this.#reactor, {
+      onUp: () => this.#openSockets(),
+      onDown: () => {
+        log.info("interface is down");
+        this.#sockets.close();
+        this.#control.onSocketsClosed();
+      },
+      onMtu: (mtu) => {
+        log.info(`MTU ${mtu}`);
+        this.#control.setMtu(mtu);
+      },
+      onGone: () => this.#end("the TUN interface is gone", 0),
+      onBlind: (reason) => log.warn(`cannot follow the interface's MTU: ${reason}`),
+    });
+  }
+
+  #openSockets(): void {
+    try {
+      this.#sockets.open();
+      this.#options.log.info(`interface is up, listening on UDP port ${this.#sockets.port}`);
+      this.#control.onSocketsOpen(this.#sockets.port);
+      this.#arm();
+    } catch (error) {
+      this.#options.log.error(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #announceSockets(sockets: { readonly v4: number; readonly v6: number }): void {
+    this.#udp.useSockets(sockets);
+    this.#control.udp = sockets.v4 >= 0 || sockets.v6 >= 0 ? this.#udp : null;
+    this.#control.announceSockets(sockets.v4, sockets.v6);
+  }
+
+  #onLaneNotice(bits: number): void {
+    if ((bits & LaneNotice.TunGone) !== 0) this.#end("the TUN interface is gone", 0);
+    if ((bits & LaneNotice.Sockets) !== 0) {
+      const lane = this.#control.channels[0];
+      const isNewest = lane.word(LaneWord.SocketGeneration) ===
+        lane.word(LaneWord.SocketGenerationInUse);
+      if (isNewest) this.#sockets.closeRetired();
+    }
+  }
+
+  /** Mail from the lanes: everything that waits, then sleep again. */
+  #onBell(): void {
+    this.#mainSignal.drain();
+    this.#mainBell.isAwake();
+    this.#control.onMail();
+    this.#arm();
+    this.#mainBell.willSleep();
+    if (this.#control.hasMail) this.#mainSignal.signal();
+  }
+
+  #onDeadline(): void {
+    this.#control.onTimeout();
+    this.#arm();
+  }
+
+  #arm(): void {
+    this.#reactor.setDeadline(this.#control.nextTimeoutMs());
+  }
+
+  /** A bug in the control plane ends the process with its stack, like one in a worker. */
+  #guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#end(error instanceof Error ? error.stack ?? error.message : String(error), 1);
+    }
+  }
+
+  #end(reason: string, code: number): void {
+    if (this.#isEnding) return;
+    this.#options.onEnd(reason, code);
+  }
+}

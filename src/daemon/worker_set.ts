@@ -1,0 +1,89 @@
+/**
+ * The workers of a node and the watch over them. A worker that dies or hangs ends the process: half
+ * a node is worse than none, and the service manager starts a whole one. There is no restart in
+ * place, because a worker that sits in a system call cannot be ended by another thread.
+ */
+import { LaneCommand, LaneWord } from "../lane/shared_state.ts";
+import type { ControlPlane } from "../node/control_plane.ts";
+import type { WorkerMessage, WorkerStart } from "../worker/messages.ts";
+import { spawnWorker } from "../worker/spawn.ts";
+
+const BEAT_INTERVAL_MS = 2000;
+/** Beats that a lane may leave unanswered; a lane that has work answers within milliseconds. */
+const BEATS_MISSED_MAX = 5;
+
+/** What the set tells the node. */
+export interface WorkerSetObserver {
+  /** Descriptors of the reactor are ready. */
+  onReady(events: readonly number[]): void;
+  /** A worker is dead or hangs. */
+  onFailure(message: string): void;
+}
+
+/** Starts workers and watches them. */
+export class WorkerSet {
+  readonly #observer: WorkerSetObserver;
+  readonly #running: Promise<string>[] = [];
+  readonly #stopped: Promise<void>[] = [];
+  #beats: ReturnType<typeof setInterval> | undefined;
+  #isStopping = false;
+
+  constructor(observer: WorkerSetObserver) {
+    this.#observer = observer;
+  }
+
+  /** Starts one worker under the name that its thread and its error messages bear. */
+  start(name: string, start: WorkerStart): void {
+    const running = Promise.withResolvers<string>();
+    const stopped = Promise.withResolvers<void>();
+    this.#running.push(running.promise);
+    if (start.role === "lane") this.#stopped.push(stopped.promise);
+    spawnWorker(name, start, {
+      onMessage: (message: WorkerMessage) => {
+        if (message.type === "running") running.resolve(message.aead);
+        else if (message.type === "stopped") stopped.resolve();
+        else this.#observer.onReady(message.events);
+      },
+      onError: (message) => {
+        stopped.resolve();
+        if (!this.#isStopping) this.#observer.onFailure(`worker ${name} died: ${message}`);
+      },
+    });
+  }
+
+  /** Resolves when all workers run, with the name of the packet cipher that they use. */
+  async running(): Promise<string> {
+    const ciphers = await Promise.all(this.#running);
+    return ciphers.find((name) => name !== "") ?? "";
+  }
+
+  /** Begins to ask the lanes for signs of life. */
+  watch(control: ControlPlane): void {
+    const missed = control.channels.map(() => 0);
+    this.#beats = setInterval(() => {
+      control.channels.forEach((channels, lane) => {
+        const isAlive = channels.word(LaneWord.BeatAnswer) === channels.word(LaneWord.Beat);
+        missed[lane] = isAlive ? 0 : missed[lane] + 1;
+        if (missed[lane] >= BEATS_MISSED_MAX) {
+          const seconds = BEATS_MISSED_MAX * BEAT_INTERVAL_MS / 1000;
+          this.#observer.onFailure(`lane ${lane} has not moved for ${seconds} s`);
+        }
+        channels.setWord(LaneWord.Beat, channels.word(LaneWord.Beat) + (isAlive ? 1 : 0));
+        control.postToLane(lane, LaneCommand.Beat);
+      });
+    }, BEAT_INTERVAL_MS);
+  }
+
+  /** Asks all lanes to stop and waits until they have, at most `timeoutMs`. */
+  async stop(control: ControlPlane, timeoutMs: number): Promise<void> {
+    this.#isStopping = true;
+    clearInterval(this.#beats);
+    for (let lane = 0; lane < control.channels.length; lane++) {
+      control.postToLane(lane, LaneCommand.Stop);
+    }
+    const timeout = Promise.withResolvers<void>();
+    const timer = setTimeout(timeout.resolve, timeoutMs);
+    await Promise.race([Promise.all(this.#stopped), timeout.promise]);
+    clearTimeout(timer);
+  }
+}

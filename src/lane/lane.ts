@@ -1,0 +1,379 @@
+/**
+ * A lane: the data plane of the peers that it owns. One `turn` looks at everything that can bring
+ * work (completed batches, requests of main, the UDP sockets, the TUN) and leaves nothing half done
+ * but what waits for the stage or for the socket. Whoever drives it (a worker that blocks in epoll,
+ * or an event loop) calls `turn` until it returns false, then waits.
+ *
+ * The lane knows no clock, no system call and no thread: ports and the stage are given to it.
+ */
+import { DropReason } from "../base/drop_reason.ts";
+import { Errno } from "../base/errno.ts";
+import type { Doorbell } from "../memory/doorbell.ts";
+import { GroCoalescer } from "../offload/gro_coalesce.ts";
+import { parseSuperPacket, SuperPacket } from "../offload/super_packet.ts";
+import { lookupV4, lookupV6 } from "../tables/allowed_ips.ts";
+import { AF_INET, AF_INET6 } from "../tables/endpoint.ts";
+import { EPOCH_IDLE } from "../tables/epoch.ts";
+import { PeerCommand, PeerWord } from "../tables/peer_table.ts";
+import type { ChecksumKernel } from "../wire/checksum_kernel.ts";
+import { outerTos } from "../wire/ecn.ts";
+import type { Slab } from "../memory/slab.ts";
+import { BatchKind, BatchWord } from "./batch.ts";
+import { LaneCounter } from "./counters.ts";
+import type { CryptoStage } from "./encryptor.ts";
+import { LaneContext } from "./lane_context.ts";
+import { type SessionLimits, TUN_READ_BYTES } from "./limits.ts";
+import type { TunPort, UdpPort } from "./ports.ts";
+import { ReceiveBatches, Received } from "./receive_batches.ts";
+import { SendBatches } from "./send_batches.ts";
+import {
+  LANE_SCRATCH_ENDPOINT,
+  LANE_SCRATCH_GRO,
+  LANE_SCRATCH_ICMP,
+  LaneChannels,
+  LaneCommand,
+  LaneNotice,
+  LaneWord,
+  type SharedPlan,
+  SharedTables,
+} from "./shared_state.ts";
+import { StagingStore } from "./staging.ts";
+import { TunOutput } from "./tun_output.ts";
+import { Transmitter } from "./transmit.ts";
+import { Unreachables } from "./unreachables.ts";
+
+/** Receives and TUN reads per turn, so that neither direction starves the other. */
+const RECEIVES_PER_TURN = 4;
+const TUN_READS_PER_TURN = 4;
+
+/** Readiness of the ports, as bits. */
+export const Ready = { Tun: 1, Udp4: 2, Udp6: 4 } as const;
+
+/** What a lane is made of. */
+export interface LaneOptions {
+  readonly lane: number;
+  readonly slab: Slab;
+  readonly plan: SharedPlan;
+  readonly stage: CryptoStage;
+  readonly kernel: ChecksumKernel;
+  readonly limits: SessionLimits;
+  readonly tun: TunPort;
+  readonly udp: UdpPort;
+  readonly mainBell: Doorbell;
+  /** Address of the slab in this process, for struct iovec; 0 where ports take places instead. */
+  readonly slabAddress: number;
+  /** Messages that one send may carry, 1 when the kernel or the user wants no segmentation. */
+  readonly sendMessagesMax: number;
+  /** Which coalescing the TUN takes. */
+  readonly tunOffload: {
+    readonly vnetHeaders: boolean;
+    readonly tcp: boolean;
+    readonly udp: boolean;
+  };
+}
+
+/** One lane; see the module's text. */
+export class Lane {
+  readonly context: LaneContext;
+  readonly channels: LaneChannels;
+  /** Ports that have something to read, as bits of `Ready`; the driver sets them. */
+  ready = 0;
+  /** Set when main has asked the lane to stop. */
+  isStopping = false;
+  /** Called when main has put new UDP sockets into the lane's block. */
+  onSocketsChanged: () => void = () => {};
+
+  readonly #slab: Slab;
+  readonly #tun: TunPort;
+  readonly #mainBell: Doorbell;
+  readonly #allowedIpsAt: number;
+  readonly #send: SendBatches;
+  readonly #receive: ReceiveBatches;
+  readonly #transmitter: Transmitter;
+  readonly #staging: StagingStore;
+  readonly #unreachables: Unreachables;
+  readonly #output: TunOutput;
+  readonly #packet = new SuperPacket();
+  readonly #tunReadAt: number;
+  /** The super-packet in hand: the peer and keypair it goes to, and its next segment. */
+  #handPeer = -1;
+  #handKeypair = -1;
+  #handNext = 0;
+  /** The peer whose staged packets are being sent, -1 for none. */
+  #unstaging = -1;
+
+  constructor(options: LaneOptions) {
+    const { slab, plan, lane } = options;
+    const lanePlan = plan.lanes[lane];
+    this.#slab = slab;
+    this.#tun = options.tun;
+    this.#mainBell = options.mainBell;
+    this.#tunReadAt = lanePlan.tunReadAt;
+    this.channels = new LaneChannels(slab, plan, lanePlan);
+    this.context = new LaneContext(
+      lane,
+      slab,
+      new SharedTables(slab, plan),
+      this.channels,
+      options.stage,
+      options.kernel,
+      options.limits,
+    );
+    this.context.onSubmitted = () => this.#drainStage();
+    this.#allowedIpsAt = plan.allowedIpsAt;
+    this.#staging = new StagingStore(slab, lanePlan.stagingAt);
+    this.#output = new TunOutput(this.context, options.tun, () => this.#tunHasGone());
+    const send = new SendBatches(this.context, options.sendMessagesMax);
+    this.#send = send;
+    this.#transmitter = new Transmitter(
+      this.context,
+      options.udp,
+      lanePlan.scratchAt + LANE_SCRATCH_ENDPOINT,
+      options.sendMessagesMax > 1,
+      (batch) => send.release(batch),
+    );
+    this.#unreachables = new Unreachables(
+      this.context,
+      this.#output,
+      lanePlan.scratchAt + LANE_SCRATCH_ICMP,
+      options.slabAddress,
+    );
+    this.#receive = new ReceiveBatches(
+      this.context,
+      options.udp,
+      this.#makeGro(options, lanePlan.scratchAt + LANE_SCRATCH_GRO),
+      this.#output,
+      (peer, endpointAt) => this.#transmitter.roamTo(peer, endpointAt),
+    );
+  }
+
+  /** Exchanges the UDP sockets. */
+  setUdp(port: UdpPort): void {
+    this.#transmitter.port = port;
+    this.#receive.port = port;
+  }
+
+  /** Whether sealed batches wait for the socket: try again soon. */
+  get isSocketFull(): boolean {
+    return this.#transmitter.isBlocked;
+  }
+
+  /** Does one round of work; whether there may be more to do at once. */
+  turn(nowMs: number): boolean {
+    this.context.nowMs = nowMs;
+    this.context.announceEpoch();
+    this.#drainStage();
+    if (this.#transmitter.isBlocked) this.#transmitter.retry();
+    this.#takeCommands();
+    const received = this.#receiveSome();
+    const read = this.#readSome();
+    this.#send.flush();
+    this.wakeMain();
+    return received || read;
+  }
+
+  /** To be called before the driver sleeps; false when there is work after all. */
+  prepareSleep(): boolean {
+    if (!this.channels.commands.isEmpty() || this.context.stage.hasCompleted()) return false;
+    if (this.context.isStageEmpty) {
+      this.context.tables.epochs.announce(this.context.lane, EPOCH_IDLE);
+    }
+    return true;
+  }
+
+  #makeGro(options: LaneOptions, scratchAt: number): GroCoalescer {
+    const { vnetHeaders, tcp, udp } = options.tunOffload;
+    return new GroCoalescer(options.slab, options.kernel, scratchAt, {
+      slabAddress: options.slabAddress,
+      vnetHeader: vnetHeaders,
+      tcp,
+      udp,
+    });
+  }
+
+  #drainStage(): void {
+    for (;;) {
+      const batch = this.context.takeCompleted();
+      if (batch < 0) return;
+      const kind = this.channels.batches.word(batch, BatchWord.Kind);
+      if (kind === BatchKind.Seal) this.#transmitter.send(batch);
+      else this.#receive.complete(batch);
+    }
+  }
+
+  #receiveSome(): boolean {
+    let something = false;
+    if ((this.ready & Ready.Udp4) !== 0) something = this.#receiveFrom(AF_INET, Ready.Udp4);
+    if ((this.ready & Ready.Udp6) !== 0) {
+      something = this.#receiveFrom(AF_INET6, Ready.Udp6) || something;
+    }
+    return something;
+  }
+
+  #receiveFrom(family: typeof AF_INET | typeof AF_INET6, bit: number): boolean {
+    for (let i = 0; i < RECEIVES_PER_TURN; i++) {
+      const received = this.#receive.receive(family);
+      if (received === Received.NoBatch) return false;
+      if (received === Received.Nothing) {
+        this.ready &= ~bit;
+        return i > 0;
+      }
+    }
+    return true;
+  }
+
+  /** Goes on with the packet in hand and with staged ones, then reads the TUN. */
+  #readSome(): boolean {
+    if (!this.#continueInHand() || !this.#continueUnstaging()) return false;
+    for (let i = 0; i < TUN_READS_PER_TURN; i++) {
+      if ((this.ready & Ready.Tun) === 0 || this.#transmitter.isBlocked) return i > 0;
+      const bytes = this.#tun.read(this.#tunReadAt, TUN_READ_BYTES);
+      if (bytes < 0) {
+        this.#tunReadFailed(-bytes);
+        return i > 0;
+      }
+      this.channels.counters.add(LaneCounter.TunReads, 1);
+      this.channels.counters.add(LaneCounter.TunReadBytes, bytes);
+      this.#route(bytes);
+      if (!this.#continueInHand()) return false;
+    }
+    return true;
+  }
+
+  #tunReadFailed(errno: number): void {
+    if (errno === Errno.EAGAIN) this.ready &= ~Ready.Tun;
+    else if (errno === Errno.EBADFD || errno === Errno.EBADF) this.#tunHasGone();
+    else if (errno !== Errno.EINTR) {
+      this.ready &= ~Ready.Tun;
+      this.channels.counters.drop(DropReason.TunReadFailed);
+    }
+  }
+
+  #tunHasGone(): void {
+    this.ready &= ~Ready.Tun;
+    if (this.channels.word(LaneWord.TunGone) === 1) return;
+    this.channels.setWord(LaneWord.TunGone, 1);
+    this.context.post(this.channels.laneSubject, LaneNotice.TunGone);
+  }
+
+  /** Decides once for the super-packet that was read where it goes; it is then in hand, or dealt with. */
+  #route(bytes: number): void {
+    const packet = this.#packet;
+    const counters = this.channels.counters;
+    const reason = parseSuperPacket(this.#slab, this.#tunReadAt, bytes, packet);
+    if (reason !== DropReason.None) {
+      counters.drop(reason);
+      return;
+    }
+    counters.add(LaneCounter.TunReadPackets, packet.segmentCount);
+    const peer = packet.ipVersion === 4
+      ? lookupV4(this.#slab, this.#allowedIpsAt, packet.destinationAt)
+      : lookupV6(this.#slab, this.#allowedIpsAt, packet.destinationAt);
+    if (peer < 0 || !this.#transmitter.hasEndpoint(peer)) {
+      counters.drop(peer < 0 ? DropReason.NoRoute : DropReason.NoEndpoint, packet.segmentCount);
+      this.#unreachables.answer(packet);
+      return;
+    }
+    const keypair = this.context.sendingKeypair(peer);
+    if (keypair < 0) {
+      const dropped = this.#staging.push(peer, this.#tunReadAt, bytes);
+      if (dropped > 0) counters.drop(DropReason.StagedOverflow, dropped);
+      return;
+    }
+    this.#handPeer = peer;
+    this.#handKeypair = keypair;
+    this.#handNext = 0;
+  }
+
+  /** Places what is left of the packet in hand; false when no batch is free for all of it. */
+  #continueInHand(): boolean {
+    if (this.#handPeer < 0) return true;
+    const packet = this.#packet;
+    this.#handNext = this.#send.append(
+      packet,
+      this.#handPeer,
+      this.#handKeypair,
+      outerTos(this.#slab.view, packet.at),
+      this.#handNext,
+    );
+    if (this.#handNext < packet.segmentCount) return false;
+    this.#handPeer = -1;
+    return true;
+  }
+
+  /** Routes the staged packets of a peer whose session is ready; false when it has to wait. */
+  #continueUnstaging(): boolean {
+    while (this.#unstaging >= 0) {
+      if (this.#transmitter.isBlocked) return false;
+      const peer = this.#unstaging;
+      if (this.context.sendingKeypair(peer) < 0) {
+        this.#unstaging = -1;
+        break;
+      }
+      const bytes = this.#staging.shift(peer, this.#tunReadAt);
+      if (bytes < 0) {
+        this.#unstaging = -1;
+        break;
+      }
+      this.#route(bytes);
+      if (!this.#continueInHand()) return false;
+    }
+    return true;
+  }
+
+  /** Takes what main asks for; a peer's staged packets are sent before the next request is taken. */
+  #takeCommands(): void {
+    while (this.#continueInHand() && this.#continueUnstaging()) {
+      const subject = this.channels.commands.take();
+      if (subject < 0) return;
+      const bits = this.channels.commands.takenBits;
+      if (subject === this.channels.laneSubject) this.#obey(bits);
+      else this.#obeyForPeer(subject, bits);
+    }
+  }
+
+  #obeyForPeer(peer: number, bits: number): void {
+    if ((bits & PeerCommand.DropStaged) !== 0) {
+      const dropped = this.#staging.clear(peer);
+      if (dropped > 0) this.channels.counters.drop(DropReason.NoKeypair, dropped);
+    }
+    if (this.context.peers.word(peer, PeerWord.InUse) === 0) return;
+    const staged = this.#staging.count(peer);
+    const sendsStaged = PeerCommand.SendStaged | PeerCommand.SendStagedOrKeepalive;
+    if ((bits & sendsStaged) !== 0 && staged > 0) {
+      this.#unstaging = peer;
+    } else if ((bits & (PeerCommand.SendKeepalive | PeerCommand.SendStagedOrKeepalive)) !== 0) {
+      this.#sendKeepalive(peer);
+    }
+  }
+
+  #sendKeepalive(peer: number): void {
+    if (!this.#transmitter.hasEndpoint(peer)) return;
+    const keypair = this.context.sendingKeypair(peer);
+    if (keypair < 0) return;
+    if (!this.#send.appendKeepalive(peer, keypair)) {
+      this.channels.counters.drop(DropReason.NoBuffer);
+    }
+  }
+
+  #obey(bits: number): void {
+    const { channels } = this;
+    if ((bits & LaneCommand.Beat) !== 0 && !this.context.isStageStuck()) {
+      channels.setWord(LaneWord.BeatAnswer, channels.word(LaneWord.Beat));
+    }
+    if ((bits & LaneCommand.Sockets) !== 0) {
+      const generation = channels.word(LaneWord.SocketGeneration);
+      this.onSocketsChanged();
+      channels.setWord(LaneWord.SocketGenerationInUse, generation);
+      this.context.post(channels.laneSubject, LaneNotice.Sockets);
+    }
+    if ((bits & LaneCommand.Stop) !== 0) this.isStopping = true;
+  }
+
+  /** Rings main's bell if there is mail for it. */
+  wakeMain(): void {
+    if (!this.context.mainHasMail) return;
+    this.context.mainHasMail = false;
+    this.#mainBell.ring();
+  }
+}

@@ -1,0 +1,156 @@
+/** What the parts of a lane have in common. */
+import type { ChecksumKernel } from "../wire/checksum_kernel.ts";
+import type { Slab } from "../memory/slab.ts";
+import { PeerEvent, PeerField, type PeerTable, PeerWord } from "../tables/peer_table.ts";
+import { KeypairField, type KeypairTable, KeypairWord } from "../tables/keypair_table.ts";
+import type { CryptoStage } from "./encryptor.ts";
+import type { SessionLimits } from "./limits.ts";
+import type { LaneChannels, SharedTables } from "./shared_state.ts";
+
+/** The handles of one lane; `nowMs` is set once per turn. */
+export class LaneContext {
+  readonly peers: PeerTable;
+  readonly keypairs: KeypairTable;
+  /** CLOCK_BOOTTIME at the start of the turn. */
+  nowMs = 0;
+  /** Set when main has to be woken at the end of the turn. */
+  mainHasMail = false;
+  /** Called after each submission: takes what the stage has completed. */
+  onSubmitted: () => void = () => {};
+  /** Epochs of the batches in the stage, oldest first: a circular queue. */
+  readonly #epochs: Int32Array;
+  #epochHead = 0;
+  #epochTail = 0;
+  #completedBefore = -1;
+
+  constructor(
+    readonly lane: number,
+    readonly slab: Slab,
+    readonly tables: SharedTables,
+    readonly channels: LaneChannels,
+    readonly stage: CryptoStage,
+    readonly kernel: ChecksumKernel,
+    readonly limits: SessionLimits,
+  ) {
+    this.peers = tables.peers;
+    this.keypairs = tables.keypairs;
+    const { sealCount, openCount } = channels.plan.batches;
+    this.#epochs = new Int32Array(sealCount + openCount + 1);
+  }
+
+  /** Hands a batch to the encryptor stage. */
+  submit(batch: number): void {
+    this.#epochs[this.#epochHead] = this.tables.epochs.current();
+    this.#epochHead = (this.#epochHead + 1) % this.#epochs.length;
+    this.stage.submit(batch);
+    this.onSubmitted();
+  }
+
+  /** The next batch that the stage has completed, or -1. */
+  takeCompleted(): number {
+    const batch = this.stage.takeCompleted();
+    if (batch >= 0) this.#epochTail = (this.#epochTail + 1) % this.#epochs.length;
+    return batch;
+  }
+
+  /** Whether the stage has held batches since the last call and completed none of them. */
+  isStageStuck(): boolean {
+    const isStuck = !this.isStageEmpty && this.#completedBefore === this.#epochTail;
+    this.#completedBefore = this.isStageEmpty ? -1 : this.#epochTail;
+    return isStuck;
+  }
+
+  /** Whether the stage holds no batch. */
+  get isStageEmpty(): boolean {
+    return this.#epochHead === this.#epochTail;
+  }
+
+  /** Announces the epoch of the oldest work in hand; call at the start of a turn. */
+  announceEpoch(): void {
+    const epochs = this.tables.epochs;
+    const oldest = this.isStageEmpty ? epochs.current() : this.#epochs[this.#epochTail];
+    epochs.announce(this.lane, oldest);
+  }
+
+  /** Tells main something about a peer. */
+  post(peer: number, bits: number): void {
+    this.channels.events.post(peer, bits);
+    this.mainHasMail = true;
+  }
+
+  /**
+   * The keypair to seal with, or -1 when there is none. Asks for a handshake when there is none, or
+   * when we were the initiator and it is old.
+   */
+  sendingKeypair(peer: number): number {
+    const { keypairs, limits } = this;
+    const keypair = this.peers.word(peer, PeerWord.Current);
+    if (keypair < 0 || !this.#isUsable(keypair)) {
+      this.wantHandshake(peer);
+      return -1;
+    }
+    const isOld = this.ageMs(keypair) > limits.rekeyAfterMs ||
+      keypairs.field(keypair, KeypairField.SendCounter) > limits.rekeyAfterMessages;
+    if (isOld && keypairs.word(keypair, KeypairWord.IsInitiator) === 1) this.wantHandshake(peer);
+    return keypair;
+  }
+
+  /** How long ago the handshake of a keypair was completed. */
+  ageMs(keypair: number): number {
+    return this.nowMs - this.keypairs.field(keypair, KeypairField.CreatedMs);
+  }
+
+  /** Asks main for a handshake, unless it has been asked already. */
+  wantHandshake(peer: number): void {
+    if (this.peers.word(peer, PeerWord.HandshakeWanted) !== 0) return;
+    this.peers.setWord(peer, PeerWord.HandshakeWanted, 1);
+    this.post(peer, PeerEvent.WantHandshake);
+  }
+
+  /** Notes that `count` messages went out, `hasData` when any was not a keepalive. */
+  noteSent(peer: number, bytes: number, hasData: boolean): void {
+    const { peers, nowMs } = this;
+    peers.addField(peer, PeerField.TxBytes, bytes);
+    peers.setField(peer, PeerField.LastSentMs, nowMs);
+    peers.setField(peer, PeerField.LastTraversalMs, nowMs);
+    if (peers.field(peer, PeerField.UnacknowledgedSinceMs) !== 0) {
+      peers.setField(peer, PeerField.UnacknowledgedSinceMs, 0);
+    }
+    if (!hasData) return;
+    peers.setField(peer, PeerField.LastDataSentMs, nowMs);
+    if (peers.field(peer, PeerField.UnansweredSinceMs) === 0) {
+      peers.setField(peer, PeerField.UnansweredSinceMs, nowMs);
+      this.#watch(peer);
+    }
+  }
+
+  /** Notes that authenticated messages came in, `hasData` when any was not a keepalive. */
+  noteReceived(peer: number, bytes: number, hasData: boolean): void {
+    const { peers, nowMs } = this;
+    peers.addField(peer, PeerField.RxBytes, bytes);
+    peers.setField(peer, PeerField.LastReceivedMs, nowMs);
+    peers.setField(peer, PeerField.LastTraversalMs, nowMs);
+    if (peers.field(peer, PeerField.UnansweredSinceMs) !== 0) {
+      peers.setField(peer, PeerField.UnansweredSinceMs, 0);
+    }
+    if (!hasData) return;
+    peers.setField(peer, PeerField.LastDataReceivedMs, nowMs);
+    if (peers.field(peer, PeerField.UnacknowledgedSinceMs) === 0) {
+      peers.setField(peer, PeerField.UnacknowledgedSinceMs, nowMs);
+      this.#watch(peer);
+    } else {
+      peers.setWord(peer, PeerWord.NeedAnotherKeepalive, 1);
+    }
+  }
+
+  #isUsable(keypair: number): boolean {
+    const { keypairs, limits } = this;
+    return keypairs.word(keypair, KeypairWord.LocalIndex) !== 0 &&
+      this.ageMs(keypair) < limits.rejectAfterMs &&
+      keypairs.field(keypair, KeypairField.SendCounter) < limits.rejectAfterMessages;
+  }
+
+  #watch(peer: number): void {
+    if (this.peers.word(peer, PeerWord.Watch) === 0) this.post(peer, PeerEvent.WatchTimers);
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * From received datagrams to packets for the TUN: data messages become open batches for the
+ * encryptor stage, handshake messages go to main; what comes back authenticated is checked in the
+ * protocol's order and coalesced once.
+ *
+ * Order per message (WireGuard paper, section 5.4.6): length, receiver index, key age, decryption,
+ * replay, roaming, keepalive?, inner length, inner source, delivery.
+ */
+import { DropReason } from "../base/drop_reason.ts";
+import type { GroCoalescer, GroSink } from "../offload/gro_coalesce.ts";
+import { lookupV4, lookupV6 } from "../tables/allowed_ips.ts";
+import { AF_INET, AF_INET6, copyEndpoint } from "../tables/endpoint.ts";
+import { KEYPAIR_REPLAY, KeypairWord } from "../tables/keypair_table.ts";
+import { PeerEvent, PeerWord } from "../tables/peer_table.ts";
+import { replayAccept } from "../tables/replay_window.ts";
+import { carryCongestion } from "../wire/ecn.ts";
+import { ipPacketBytes } from "../wire/ip.ts";
+import { IPV4_SOURCE } from "../wire/ipv4.ts";
+import { IPV6_SOURCE } from "../wire/ipv6.ts";
+import {
+  DATA_OVERHEAD_BYTES,
+  DATA_PAYLOAD,
+  dataCounter,
+  dataReceiver,
+  MessageType,
+  messageType,
+} from "../wire/wireguard.ts";
+import {
+  BATCH_ENDPOINT,
+  BatchKind,
+  type BatchTable,
+  BatchWord,
+  FreeList,
+  OPEN_AT,
+  OPEN_COUNTER,
+  OPEN_KEYPAIR,
+  OPEN_LENGTH,
+  OPEN_OUT_AT,
+  OPEN_RESULT,
+  PLAINTEXT_HEADROOM_BYTES,
+} from "./batch.ts";
+import { LaneCounter } from "./counters.ts";
+import type { LaneContext } from "./lane_context.ts";
+import { RECEIVE_MESSAGES_MAX } from "./limits.ts";
+import type { UdpPort } from "./ports.ts";
+import { HANDSHAKE_ENDPOINT, HANDSHAKE_LENGTH, HANDSHAKE_MESSAGE } from "./shared_state.ts";
+
+const RECEIVE_CAPACITY = 65_536;
+
+/** What became of one attempt to receive. */
+export const Received = {
+  /** The socket has nothing more. */
+  Nothing: 0,
+  Something: 1,
+  /** Every open batch is in the stage: try again when one has come back. */
+  NoBatch: 2,
+} as const;
+/** One of the values of `Received`. */
+export type Received = (typeof Received)[keyof typeof Received];
+
+/** The receiving half of one lane. */
+export class ReceiveBatches {
+  readonly #context: LaneContext;
+  readonly #batches: BatchTable;
+  readonly #free: FreeList;
+  readonly #gro: GroCoalescer;
+  readonly #sink: GroSink;
+  readonly #allowedIpsAt: number;
+  /** The peer whose messages are being delivered, and what is to be noted for it at the end. */
+  #peer = -1;
+  #peerBytes = 0;
+  #peerHasData = false;
+
+  constructor(
+    context: LaneContext,
+    public port: UdpPort,
+    gro: GroCoalescer,
+    sink: GroSink,
+    readonly roamTo: (peer: number, endpointAt: number) => void,
+  ) {
+    this.#context = context;
+    this.#batches = context.channels.batches;
+    const { sealCount, openCount } = this.#batches.plan;
+    this.#free = new FreeList(sealCount, openCount);
+    this.#allowedIpsAt = context.tables.plan.allowedIpsAt;
+    this.#gro = gro;
+    this.#sink = sink;
+  }
+
+  /** Receives one datagram or run from the socket of `family` and hands it on. */
+  receive(family: typeof AF_INET | typeof AF_INET6): Received {
+    const batch = this.#free.take();
+    if (batch < 0) return Received.NoBatch;
+    const inputAt = this.#batches.inputAt(batch);
+    const endpointAt = this.#batches.at(batch) + BATCH_ENDPOINT;
+    const bytes = this.port.receive(family, inputAt, RECEIVE_CAPACITY, endpointAt);
+    if (bytes < 0) {
+      this.#free.give(batch);
+      return Received.Nothing;
+    }
+    const counters = this.#context.channels.counters;
+    counters.add(LaneCounter.UdpReceives, 1);
+    counters.add(LaneCounter.UdpReceiveBytes, bytes);
+    this.#fill(batch, inputAt, bytes, Math.max(1, this.port.segmentBytes));
+    if (this.#batches.word(batch, BatchWord.Count) > 0) this.#context.submit(batch);
+    else this.#free.give(batch);
+    return Received.Something;
+  }
+
+  /** Cuts a run into messages: data into the batch, handshakes to main. */
+  #fill(batch: number, inputAt: number, bytes: number, segmentBytes: number): void {
+    const batches = this.#batches;
+    batches.setWord(batch, BatchWord.Kind, BatchKind.Open);
+    batches.setWord(batch, BatchWord.Tos, this.port.tos);
+    batches.setWord(batch, BatchWord.Count, 0);
+    let outAt = batches.outputAt(batch);
+    let messages = 0;
+    for (let done = 0; done < bytes || messages === 0; done += segmentBytes) {
+      const length = Math.min(segmentBytes, bytes - done);
+      if (++messages > RECEIVE_MESSAGES_MAX) break;
+      outAt = this.#classify(batch, inputAt + done, length, outAt);
+    }
+    this.#context.channels.counters.add(LaneCounter.UdpReceiveMessages, messages);
+  }
+
+  /** Looks at one datagram; returns where the next plaintext goes. */
+  #classify(batch: number, at: number, length: number, outAt: number): number {
+    const { slab, channels, keypairs, limits } = this.#context;
+    const counters = channels.counters;
+    const type = messageType(slab.view, at, length);
+    if (type !== MessageType.Data) {
+      if (type !== 0) this.#passHandshake(batch, at, length);
+      else counters.drop(DropReason.MessageInvalid);
+      return outAt;
+    }
+    const keypair = keypairs.find(dataReceiver(slab.view, at) | 0);
+    if (keypair < 0) {
+      counters.drop(DropReason.ReceiverUnknown);
+      return outAt;
+    }
+    if (this.#context.ageMs(keypair) >= limits.rejectAfterMs) {
+      counters.drop(DropReason.KeypairExpired);
+      return outAt;
+    }
+    const counter = dataCounter(slab.view, at);
+    if (counter >= limits.rejectAfterMessages) {
+      counters.drop(DropReason.CounterTooLarge);
+      return outAt;
+    }
+    return this.#add(batch, at, length - DATA_OVERHEAD_BYTES, keypair, counter, outAt);
+  }
+
+  /** Enters a data message into the batch; returns where the next plaintext goes. */
+  #add(
+    batch: number,
+    at: number,
+    length: number,
+    keypair: number,
+    counter: number,
+    outAt: number,
+  ): number {
+    const { i32, f64 } = this.#context.slab;
+    const descriptor = this.#batches.at(batch);
+    const index = this.#batches.word(batch, BatchWord.Count);
+    i32[((descriptor + OPEN_AT) >> 2) + index] = at + DATA_PAYLOAD;
+    i32[((descriptor + OPEN_LENGTH) >> 2) + index] = length;
+    i32[((descriptor + OPEN_KEYPAIR) >> 2) + index] = keypair;
+    i32[((descriptor + OPEN_OUT_AT) >> 2) + index] = outAt;
+    f64[((descriptor + OPEN_COUNTER) >> 3) + index] = counter;
+    this.#batches.setWord(batch, BatchWord.Count, index + 1);
+    return (outAt + length + PLAINTEXT_HEADROOM_BYTES + 15) & ~15;
+  }
+
+  #passHandshake(batch: number, at: number, length: number): void {
+    const { slab, channels } = this.#context;
+    const ring = channels.handshakes;
+    const slot = ring.claim();
+    if (slot < 0) {
+      channels.counters.drop(DropReason.HandshakeQueueFull);
+      return;
+    }
+    slab.i32[(slot + HANDSHAKE_LENGTH) >> 2] = length;
+    copyEndpoint(slab, this.#batches.at(batch) + BATCH_ENDPOINT, slot + HANDSHAKE_ENDPOINT);
+    slab.u8.copyWithin(slot + HANDSHAKE_MESSAGE, at, at + length);
+    ring.publish();
+    this.#context.mainHasMail = true;
+  }
+
+  /** Delivers a batch that the stage has opened, and frees it. */
+  complete(batch: number): void {
+    const i32 = this.#context.slab.i32;
+    const descriptor = this.#batches.at(batch);
+    const result = (descriptor + OPEN_RESULT) >> 2;
+    const count = this.#batches.word(batch, BatchWord.Count);
+    for (let i = 0; i < count; i++) {
+      if (i32[result + i] === 1) this.#authenticated(batch, descriptor, i);
+      else this.#context.channels.counters.drop(DropReason.AuthenticationFailed);
+    }
+    this.#finishPeer(batch);
+    this.#gro.flush(this.#sink);
+    this.#free.give(batch);
+  }
+
+  #authenticated(batch: number, descriptor: number, index: number): void {
+    const { slab, keypairs, channels } = this.#context;
+    const keypair = slab.i32[((descriptor + OPEN_KEYPAIR) >> 2) + index];
+    const counter = slab.f64[((descriptor + OPEN_COUNTER) >> 3) + index];
+    if (!replayAccept(slab, keypairs.at(keypair) + KEYPAIR_REPLAY, counter)) {
+      channels.counters.drop(DropReason.Replayed);
+      return;
+    }
+    const peer = keypairs.word(keypair, KeypairWord.Peer);
+    if (peer !== this.#peer) {
+      this.#finishPeer(batch);
+      this.#peer = peer;
+    }
+    const length = slab.i32[((descriptor + OPEN_LENGTH) >> 2) + index];
+    this.#peerBytes += length + DATA_OVERHEAD_BYTES;
+    this.#noteKeypair(keypair, peer);
+    if (length === 0) return;
+    this.#peerHasData = true;
+    const at = slab.i32[((descriptor + OPEN_OUT_AT) >> 2) + index];
+    const bytes = ipPacketBytes(slab.view, at, length);
+    if (bytes === 0) {
+      channels.counters.drop(DropReason.InnerIpInvalid);
+    } else if (this.#sourceOwner(at) !== peer) {
+      channels.counters.drop(DropReason.SourceNotAllowed);
+    } else {
+      carryCongestion(slab.view, at, this.#batches.word(batch, BatchWord.Tos));
+      this.#gro.add(at, bytes);
+    }
+  }
+
+  /** Tells main of the first message under a new key, and of an old key that we initiated. */
+  #noteKeypair(keypair: number, peer: number): void {
+    const { keypairs, peers, limits } = this.#context;
+    if (
+      keypairs.word(keypair, KeypairWord.ConfirmPosted) === 0 &&
+      peers.word(peer, PeerWord.Next) === keypair
+    ) {
+      keypairs.setWord(keypair, KeypairWord.ConfirmPosted, 1);
+      this.#context.post(peer, PeerEvent.ConfirmedNext);
+    }
+    if (
+      this.#context.ageMs(keypair) > limits.rekeyOnReceiveAfterMs &&
+      keypairs.word(keypair, KeypairWord.IsInitiator) === 1 &&
+      keypairs.word(keypair, KeypairWord.RekeyPosted) === 0
+    ) {
+      keypairs.setWord(keypair, KeypairWord.RekeyPosted, 1);
+      this.#context.post(peer, PeerEvent.ReceivedOnOldKey);
+    }
+  }
+
+  /** Writes down what the batch brought from the current peer; its endpoint is the batch's. */
+  #finishPeer(batch: number): void {
+    if (this.#peer < 0) return;
+    this.#context.noteReceived(this.#peer, this.#peerBytes, this.#peerHasData);
+    this.roamTo(this.#peer, this.#batches.at(batch) + BATCH_ENDPOINT);
+    this.#peer = -1;
+    this.#peerBytes = 0;
+    this.#peerHasData = false;
+  }
+
+  /** The peer that owns the source address of the packet at `at`. */
+  #sourceOwner(at: number): number {
+    const slab = this.#context.slab;
+    return slab.u8[at] >> 4 === 4
+      ? lookupV4(slab, this.#allowedIpsAt, at + IPV4_SOURCE)
+      : lookupV6(slab, this.#allowedIpsAt, at + IPV6_SOURCE);
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * Everything that the workers of a node share, as one plan of places in the slab. Main makes the
+ * plan and the slab; other workers get both by message and build the same handles over them.
+ */
+import { Mailbox, mailboxBytes } from "../memory/mailbox.ts";
+import { Ring, ringBytes } from "../memory/ring.ts";
+import { DOORBELL_BYTES } from "../memory/doorbell.ts";
+import { RegionAllocator, type Slab } from "../memory/slab.ts";
+import { allowedIpsBytes } from "../tables/allowed_ips.ts";
+import { epochBytes, EpochTable } from "../tables/epoch.ts";
+import { KEYPAIR_CAPACITY_MAX, KeypairTable, keypairTableBytes } from "../tables/keypair_table.ts";
+import { PeerTable, peerTableBytes } from "../tables/peer_table.ts";
+import { type BatchPlan, BatchTable, planBatches } from "./batch.ts";
+import { LANE_COUNTERS_BYTES, LaneCounters } from "./counters.ts";
+import { PACKET_AEAD_SCRATCH_BYTES } from "../crypto/aead_scratch.ts";
+import { TUN_READ_BYTES } from "./limits.ts";
+import { STAGING_BYTES } from "./staging.ts";
+
+/** A handshake message on its way from a lane to main: one slot of the handshake ring. */
+export const HANDSHAKE_SLOT_BYTES = 320;
+export const HANDSHAKE_SLOTS = 1024;
+export const HANDSHAKE_LENGTH = 0;
+export const HANDSHAKE_ENDPOINT = 64;
+export const HANDSHAKE_MESSAGE = 128;
+
+/** Words that main and a lane share beside the mailboxes, in bytes from the lane's block. */
+export const LaneWord = {
+  /** Main counts up and posts `LaneCommand.Beat`; the lane copies it to `BeatAnswer`. */
+  Beat: 0,
+  BeatAnswer: 4,
+  /** File descriptors of the UDP sockets, -1 for none; main writes, then posts `Sockets`. */
+  Udp4Fd: 8,
+  Udp6Fd: 12,
+  /** Main counts up with each change of sockets; the lane copies it when it uses the new ones. */
+  SocketGeneration: 16,
+  SocketGenerationInUse: 20,
+  /** The MTU of the tunnel interface; padding never exceeds it. */
+  Mtu: 24,
+  /** 1 once the TUN has gone. */
+  TunGone: 28,
+  /** 1 after the lane has left its loop. */
+  Stopped: 32,
+} as const;
+
+/** Requests to the lane as a whole: bits of the command mailbox's last subject. */
+export const LaneCommand = { Beat: 1, Sockets: 2, Stop: 4 } as const;
+/** Notices from the lane as a whole: bits of the event mailbox's last subject. */
+export const LaneNotice = { Sockets: 1, TunGone: 2, Stopped: 4 } as const;
+
+const LANE_BLOCK_BYTES = 256;
+
+/** The places of one lane. */
+export interface LanePlan {
+  readonly blockAt: number;
+  readonly countersAt: number;
+  readonly eventsAt: number;
+  readonly commandsAt: number;
+  readonly handshakesAt: number;
+  readonly bellAt: number;
+  readonly encryptorBellAt: number;
+  readonly submittedAt: number;
+  readonly completedAt: number;
+  readonly tunReadAt: number;
+  readonly stagingAt: number;
+  /** Scratch for GRO output vectors and for the message headers of system calls. */
+  readonly scratchAt: number;
+  /** Scratch of the packet AEAD, wherever the stage runs. */
+  readonly aeadScratchAt: number;
+  readonly batches: BatchPlan;
+}
+
+/** The places of a whole node. */
+export interface SharedPlan {
+  readonly byteLength: number;
+  readonly peerCapacity: number;
+  readonly keypairCapacity: number;
+  readonly prefixNodeCapacity: number;
+  readonly indexSecret: number;
+  readonly batchRingSlots: number;
+  readonly peersAt: number;
+  readonly keypairsAt: number;
+  readonly epochsAt: number;
+  readonly allowedIpsAt: number;
+  readonly mainBellAt: number;
+  readonly mainScratchAt: number;
+  readonly lanes: readonly LanePlan[];
+}
+
+/** Bytes of scratch for a lane, and for main; a lane's is divided like this. */
+export const SCRATCH_BYTES = 128 * 1024;
+export const LANE_SCRATCH_ENDPOINT = 0;
+export const LANE_SCRATCH_ICMP = 1024;
+export const LANE_SCRATCH_GRO = 4096;
+export const LANE_SCRATCH_SYSCALLS = 96 * 1024;
+/** Main's scratch: a handshake message, endpoint records, message headers of system calls. */
+export const MAIN_SCRATCH_MESSAGE = 0;
+export const MAIN_SCRATCH_ENDPOINT = 256;
+export const MAIN_SCRATCH_DEVICE = 512;
+export const MAIN_SCRATCH_SYSCALLS = 4096;
+
+/** How large a node may become. */
+export interface PlanOptions {
+  readonly lanes: number;
+  /** Peers that can exist at once. */
+  readonly peerCapacity?: number;
+  /** Nodes of the allowed-IPs tries: at most two per prefix. */
+  readonly prefixNodeCapacity?: number;
+  /** Seal and open batches per lane; a stage in a worker of its own wants several. */
+  readonly sealBatches: number;
+  readonly openBatches: number;
+  /** 32 random bits that mask receiver indexes. */
+  readonly indexSecret: number;
+}
+
+/** Lays out the slab of a node. */
+export function planShared(options: PlanOptions): SharedPlan {
+  const regions = new RegionAllocator();
+  const peerCapacity = options.peerCapacity ?? 16_384;
+  const keypairCapacity = Math.min(peerCapacity * 4, KEYPAIR_CAPACITY_MAX);
+  const prefixNodeCapacity = options.prefixNodeCapacity ?? 1_048_576;
+  const batchCount = options.sealBatches + options.openBatches;
+  const batchRingSlots = 2 ** Math.ceil(Math.log2(batchCount));
+  const shared = {
+    peerCapacity,
+    keypairCapacity,
+    prefixNodeCapacity,
+    indexSecret: options.indexSecret,
+    batchRingSlots,
+    peersAt: regions.reserve(peerTableBytes(peerCapacity)),
+    keypairsAt: regions.reserve(keypairTableBytes(keypairCapacity)),
+    epochsAt: regions.reserve(epochBytes(options.lanes)),
+    allowedIpsAt: regions.reserve(allowedIpsBytes(prefixNodeCapacity)),
+    mainBellAt: regions.reserve(DOORBELL_BYTES),
+    mainScratchAt: regions.reserve(SCRATCH_BYTES),
+  };
+  const lanes: LanePlan[] = [];
+  for (let lane = 0; lane < options.lanes; lane++) {
+    lanes.push(planLane(regions, options, peerCapacity, batchRingSlots));
+  }
+  return { ...shared, lanes, byteLength: regions.byteLength };
+}
+
+function planLane(
+  regions: RegionAllocator,
+  options: PlanOptions,
+  peerCapacity: number,
+  batchRingSlots: number,
+): LanePlan {
+  return {
+    blockAt: regions.reserve(LANE_BLOCK_BYTES),
+    countersAt: regions.reserve(LANE_COUNTERS_BYTES),
+    eventsAt: regions.reserve(mailboxBytes(peerCapacity + 1)),
+    commandsAt: regions.reserve(mailboxBytes(peerCapacity + 1)),
+    handshakesAt: regions.reserve(ringBytes(HANDSHAKE_SLOTS, HANDSHAKE_SLOT_BYTES)),
+    bellAt: regions.reserve(DOORBELL_BYTES),
+    encryptorBellAt: regions.reserve(DOORBELL_BYTES),
+    submittedAt: regions.reserve(ringBytes(batchRingSlots, 4)),
+    completedAt: regions.reserve(ringBytes(batchRingSlots, 4)),
+    tunReadAt: regions.reserve(TUN_READ_BYTES),
+    stagingAt: regions.reserve(STAGING_BYTES),
+    scratchAt: regions.reserve(SCRATCH_BYTES),
+    aeadScratchAt: regions.reserve(PACKET_AEAD_SCRATCH_BYTES),
+    batches: planBatches(regions, options.sealBatches, options.openBatches),
+  };
+}
+
+/** The tables that main and all lanes share, as handles of one worker. */
+export class SharedTables {
+  readonly peers: PeerTable;
+  readonly keypairs: KeypairTable;
+  readonly epochs: EpochTable;
+
+  constructor(readonly slab: Slab, readonly plan: SharedPlan) {
+    this.peers = new PeerTable(slab, plan.peersAt, plan.peerCapacity);
+    this.keypairs = new KeypairTable(
+      slab,
+      plan.keypairsAt,
+      plan.keypairCapacity,
+      plan.indexSecret,
+    );
+    this.epochs = new EpochTable(slab, plan.epochsAt, plan.lanes.length);
+  }
+}
+
+/** What main and one lane share beside the tables, as handles of one worker. */
+export class LaneChannels {
+  /** Lane to main: `PeerEvent` bits per peer, `LaneNotice` bits for the last subject. */
+  readonly events: Mailbox;
+  /** Main to lane: `PeerCommand` bits per peer, `LaneCommand` bits for the last subject. */
+  readonly commands: Mailbox;
+  readonly handshakes: Ring;
+  readonly counters: LaneCounters;
+  readonly batches: BatchTable;
+  /** The subject of both mailboxes that stands for the lane itself. */
+  readonly laneSubject: number;
+  readonly #i32: Int32Array;
+  readonly #block: number;
+
+  constructor(slab: Slab, shared: SharedPlan, readonly plan: LanePlan) {
+    this.laneSubject = shared.peerCapacity;
+    this.events = new Mailbox(slab, plan.eventsAt, shared.peerCapacity + 1);
+    this.commands = new Mailbox(slab, plan.commandsAt, shared.peerCapacity + 1);
+    this.handshakes = new Ring(slab, plan.handshakesAt, HANDSHAKE_SLOTS, HANDSHAKE_SLOT_BYTES);
+    this.counters = new LaneCounters(slab, plan.countersAt);
+    this.batches = new BatchTable(slab, plan.batches);
+    this.#i32 = slab.i32;
+    this.#block = plan.blockAt >> 2;
+  }
+
+  /** One of the words of `LaneWord`, read atomically. */
+  word(word: number): number {
+    return Atomics.load(this.#i32, this.#block + (word >> 2));
+  }
+
+  /** Sets one of the words of `LaneWord` atomically. */
+  setWord(word: number, value: number): void {
+    Atomics.store(this.#i32, this.#block + (word >> 2), value);
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * ICMP errors to the senders of packets that no peer can take: host unreachable, as the kernel's
+ * WireGuard sends it. They seem to come from the unreachable address itself, because an address of
+ * this host would be refused as a martian source on the way in. At most `PER_SECOND` are sent.
+ */
+import type { SuperPacket } from "../offload/super_packet.ts";
+import {
+  icmpErrorAllowed,
+  IcmpType,
+  IcmpUnreachable,
+  Icmpv6Type,
+  Icmpv6Unreachable,
+  writeIcmpv4Error,
+  writeIcmpv6Error,
+} from "../wire/icmp.ts";
+import { clearVnetHeader, VNET_HEADER_BYTES } from "../wire/virtio_net.ts";
+import { LaneCounter } from "./counters.ts";
+import type { LaneContext } from "./lane_context.ts";
+import type { TunOutput } from "./tun_output.ts";
+
+const PER_SECOND = 100;
+
+/** Writes the errors to the TUN. */
+export class Unreachables {
+  readonly #context: LaneContext;
+  readonly #output: TunOutput;
+  readonly #iovecAt: number;
+  readonly #packetAt: number;
+  readonly #slabAddress: number;
+  #windowStartMs = 0;
+  #sentInWindow = 0;
+
+  /** `scratchAt`: room for an iovec, a vnet header and an error message (2 KiB). */
+  constructor(
+    context: LaneContext,
+    output: TunOutput,
+    scratchAt: number,
+    slabAddress: number,
+  ) {
+    this.#context = context;
+    this.#output = output;
+    this.#iovecAt = scratchAt;
+    this.#packetAt = scratchAt + 64;
+    this.#slabAddress = slabAddress;
+  }
+
+  /** Tells the sender of `packet` that its destination cannot be reached. */
+  answer(packet: SuperPacket): void {
+    const { slab, kernel, channels } = this.#context;
+    if (!icmpErrorAllowed(slab.view, packet.at, packet.bytes) || !this.#mayAnswer()) return;
+    const isV4 = packet.ipVersion === 4;
+    const bytes = (isV4 ? writeIcmpv4Error : writeIcmpv6Error)(
+      slab,
+      kernel,
+      this.#packetAt,
+      packet.at,
+      packet.bytes,
+      isV4 ? IcmpType.DestinationUnreachable : Icmpv6Type.DestinationUnreachable,
+      isV4 ? IcmpUnreachable.Host : Icmpv6Unreachable.Address,
+      0,
+      packet.destinationAt,
+    );
+    clearVnetHeader(slab.view, this.#packetAt - VNET_HEADER_BYTES);
+    this.#write(bytes + VNET_HEADER_BYTES);
+    channels.counters.add(LaneCounter.IcmpUnreachables, 1);
+  }
+
+  #write(bytes: number): void {
+    const { u32 } = this.#context.slab;
+    const address = this.#slabAddress + this.#packetAt - VNET_HEADER_BYTES;
+    const word = this.#iovecAt >> 2;
+    u32[word] = address % 4294967296;
+    u32[word + 1] = Math.floor(address / 4294967296);
+    u32[word + 2] = bytes;
+    u32[word + 3] = 0;
+    this.#output.write(this.#iovecAt, 1, bytes);
+  }
+
+  #mayAnswer(): boolean {
+    const { nowMs } = this.#context;
+    if (nowMs - this.#windowStartMs >= 1000) {
+      this.#windowStartMs = nowMs;
+      this.#sentInWindow = 0;
+    }
+    return this.#sentInWindow++ < PER_SECOND;
+  }
+}

@@ -1,0 +1,159 @@
+/** A lane in a worker of its own: the loop that blocks in epoll, and the kernel's ports. */
+import { Epoll, EPOLLIN } from "../../ffi/epoll.ts";
+import { EventFd } from "../../ffi/eventfd.ts";
+import { FfiMemory } from "../../ffi/memory.ts";
+import { systemClock } from "../../ffi/clock.ts";
+import { TunQueue } from "../../ffi/tun.ts";
+import { UdpSocketPair } from "../../ffi/udp.ts";
+import { selectPacketAead } from "../crypto/select.ts";
+import { instantiateKernels, type Kernels } from "../kernels/kernels.ts";
+import { type CryptoStage, Encryptor, InlineStage, RingStage } from "../lane/encryptor.ts";
+import { Lane, Ready } from "../lane/lane.ts";
+import {
+  LANE_SCRATCH_SYSCALLS,
+  LaneChannels,
+  LaneNotice,
+  LaneWord,
+  SharedTables,
+} from "../lane/shared_state.ts";
+import { Doorbell } from "../memory/doorbell.ts";
+import { Ring } from "../memory/ring.ts";
+import { attachSlab, type Slab } from "../memory/slab.ts";
+import { makeFault } from "./faults.ts";
+import type { LaneStart, WorkerMessage } from "./messages.ts";
+
+const Token = { Bell: 0, Tun: 1, Udp4: 2, Udp6: 3 } as const;
+/** How long a lane whose socket was full waits before it tries again. */
+const SOCKET_FULL_WAIT_MS = 1;
+
+/** Runs the lane until main asks it to stop. */
+export function runLane(start: LaneStart, post: (message: WorkerMessage) => void): void {
+  const host = new LaneHost(start);
+  post({ type: "running", aead: host.aeadName });
+  host.run(makeFault(start.fault, "lane"));
+  post({ type: "stopped" });
+}
+
+class LaneHost {
+  readonly aeadName: string;
+  readonly #start: LaneStart;
+  readonly #lane: Lane;
+  readonly #memory: FfiMemory;
+  readonly #epoll = new Epoll();
+  readonly #bell: Doorbell;
+  readonly #bellSignal: EventFd;
+  #udp4Fd = -1;
+  #udp6Fd = -1;
+
+  constructor(start: LaneStart) {
+    this.#start = start;
+    const slab = attachSlab(start.memory);
+    const plan = start.plan.lanes[start.lane];
+    this.#memory = new FfiMemory(slab);
+    const kernels = instantiateKernels(start.memory);
+    this.#bellSignal = new EventFd(start.laneBellFd);
+    this.#bell = new Doorbell(slab, plan.bellAt, () => this.#bellSignal.signal());
+    const mainSignal = new EventFd(start.mainBellFd);
+    const { stage, aeadName } = makeStage(start, slab, kernels);
+    this.aeadName = aeadName;
+    this.#lane = new Lane({
+      lane: start.lane,
+      slab,
+      plan: start.plan,
+      stage,
+      kernel: kernels,
+      limits: start.limits,
+      tun: new TunQueue(this.#memory, start.tunFd),
+      udp: this.#makePort(),
+      mainBell: new Doorbell(slab, start.plan.mainBellAt, () => mainSignal.signal()),
+      slabAddress: this.#memory.addressNumber,
+      sendMessagesMax: start.sendMessagesMax,
+      tunOffload: start.tunOffload,
+    });
+    this.#lane.onSocketsChanged = () => this.#changeSockets();
+    this.#epoll.add(start.laneBellFd, EPOLLIN, Token.Bell);
+    this.#epoll.add(start.tunFd, EPOLLIN, Token.Tun);
+    this.#changeSockets();
+  }
+
+  run(fault: () => void): void {
+    const lane = this.#lane;
+    let isBusy = true;
+    while (!lane.isStopping) {
+      const waitMs = isBusy ? 0 : this.#waitMs();
+      this.#collect(this.#epoll.wait(waitMs));
+      if (!isBusy) this.#bell.isAwake();
+      isBusy = lane.turn(systemClock.nowMs());
+      fault();
+    }
+    lane.channels.setWord(LaneWord.Stopped, 1);
+    lane.context.post(lane.channels.laneSubject, LaneNotice.Stopped);
+    lane.wakeMain();
+  }
+
+  /** How long the next wait may last; says that the lane sleeps if it is long. */
+  #waitMs(): number {
+    this.#bell.willSleep();
+    if (!this.#lane.prepareSleep()) return 0;
+    return this.#lane.isSocketFull ? SOCKET_FULL_WAIT_MS : -1;
+  }
+
+  /** Turns events into readiness. A level-triggered event that is not dealt with comes again. */
+  #collect(count: number): void {
+    const epoll = this.#epoll;
+    for (let i = 0; i < count; i++) {
+      switch (epoll.tokenAt(i)) {
+        case Token.Bell:
+          this.#bellSignal.drain();
+          break;
+        case Token.Tun:
+          this.#lane.ready |= Ready.Tun;
+          break;
+        case Token.Udp4:
+          this.#lane.ready |= Ready.Udp4;
+          break;
+        case Token.Udp6:
+          this.#lane.ready |= Ready.Udp6;
+          break;
+      }
+    }
+  }
+
+  #changeSockets(): void {
+    const { channels } = this.#lane;
+    if (this.#udp4Fd >= 0) this.#epoll.remove(this.#udp4Fd);
+    if (this.#udp6Fd >= 0) this.#epoll.remove(this.#udp6Fd);
+    this.#udp4Fd = channels.word(LaneWord.Udp4Fd);
+    this.#udp6Fd = channels.word(LaneWord.Udp6Fd);
+    this.#lane.setUdp(this.#makePort());
+    if (this.#udp4Fd >= 0) this.#epoll.add(this.#udp4Fd, EPOLLIN, Token.Udp4);
+    if (this.#udp6Fd >= 0) this.#epoll.add(this.#udp6Fd, EPOLLIN, Token.Udp6);
+  }
+
+  #makePort(): UdpSocketPair {
+    const scratchAt = this.#start.plan.lanes[this.#start.lane].scratchAt + LANE_SCRATCH_SYSCALLS;
+    return new UdpSocketPair(this.#memory, scratchAt, { v4: this.#udp4Fd, v6: this.#udp6Fd });
+  }
+}
+
+/** The stage inside the lane, or the lane's end of the rings to the encryptor worker. */
+function makeStage(
+  start: LaneStart,
+  slab: Slab,
+  kernels: Kernels,
+): { stage: CryptoStage; aeadName: string } {
+  const plan = start.plan.lanes[start.lane];
+  const slots = start.plan.batchRingSlots;
+  if (start.encryptorBellFd < 0) {
+    const { aead } = selectPacketAead(slab, kernels, plan.aeadScratchAt);
+    const { keypairs } = new SharedTables(slab, start.plan);
+    const { batches } = new LaneChannels(slab, start.plan, plan);
+    const encryptor = new Encryptor(slab, batches, keypairs, aead);
+    return { stage: new InlineStage(encryptor, slots + 1), aeadName: aead.name };
+  }
+  const signal = new EventFd(start.encryptorBellFd);
+  const submitted = new Ring(slab, plan.submittedAt, slots, 4);
+  const completed = new Ring(slab, plan.completedAt, slots, 4);
+  const bell = new Doorbell(slab, plan.encryptorBellAt, () => signal.signal());
+  return { stage: new RingStage(slab, submitted, completed, bell), aeadName: "" };
+}

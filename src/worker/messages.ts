@@ -1,0 +1,51 @@
+/** What main posts to a worker when it starts, and what a worker posts back. */
+import type { SessionLimits } from "../lane/limits.ts";
+import type { SharedPlan } from "../lane/shared_state.ts";
+
+/** Every worker of the process gets the slab and the plan. */
+interface CommonStart {
+  readonly memory: WebAssembly.Memory;
+  readonly plan: SharedPlan;
+  /** A fault to act out, for tests of the supervisor; empty in real life. */
+  readonly fault: string;
+}
+
+/** Starts a lane. */
+export interface LaneStart extends CommonStart {
+  readonly role: "lane";
+  readonly lane: number;
+  readonly tunFd: number;
+  readonly laneBellFd: number;
+  readonly mainBellFd: number;
+  /** -1: the encryptor stage runs inside the lane. */
+  readonly encryptorBellFd: number;
+  readonly limits: SessionLimits;
+  readonly sendMessagesMax: number;
+  readonly tunOffload: { vnetHeaders: boolean; tcp: boolean; udp: boolean };
+}
+
+/** Starts an encryptor beside a lane. */
+export interface EncryptorStart extends CommonStart {
+  readonly role: "encryptor";
+  readonly lane: number;
+  readonly laneBellFd: number;
+  readonly encryptorBellFd: number;
+}
+
+/** Starts the poller: it waits on an epoll instance that main fills. */
+export interface PollerStart {
+  readonly role: "poller";
+  readonly epollFd: number;
+}
+
+/** The first message to any worker. */
+export type WorkerStart = LaneStart | EncryptorStart | PollerStart;
+
+/** What workers post to main. */
+export type WorkerMessage =
+  /** The worker runs; `aead` names the packet cipher that it selected. */
+  | { readonly type: "running"; readonly aead: string }
+  /** Descriptors of main's epoll instance that are ready: tokens and event bits in turn. */
+  | { readonly type: "ready"; readonly events: number[] }
+  /** The worker has left its loop because it was asked to. */
+  | { readonly type: "stopped" };

@@ -1,0 +1,41 @@
+/**
+ * Starting workers. With read permission the source module is used; without it (`deno run
+ * --allow-ffi`) a worker can only start from a text that is already in the module graph: the bundle
+ * that `scripts/bundle_worker.ts` makes, through a blob URL.
+ */
+import bundle from "./worker.bundle.js" with { type: "text" };
+import type { WorkerMessage, WorkerStart } from "./messages.ts";
+
+/** What happens to a worker. */
+export interface WorkerHandlers {
+  readonly onMessage: (message: WorkerMessage) => void;
+  /** The worker threw; it is dead. */
+  readonly onError: (message: string) => void;
+}
+
+/** Starts a worker; `name` is its thread's name. */
+export function spawnWorker(name: string, start: WorkerStart, handlers: WorkerHandlers): Worker {
+  const worker = new Worker(workerUrl(), { type: "module", name });
+  worker.onmessage = (event: MessageEvent<WorkerMessage>) => handlers.onMessage(event.data);
+  worker.onerror = (event) => {
+    event.preventDefault();
+    handlers.onError(event.message);
+  };
+  worker.onmessageerror = () => handlers.onError("a message could not be read");
+  worker.postMessage(start);
+  return worker;
+}
+
+let blobUrl: string | undefined;
+
+function workerUrl(): string {
+  if (mayReadSource()) return new URL("./worker_main.ts", import.meta.url).href;
+  blobUrl ??= URL.createObjectURL(new Blob([bundle], { type: "text/javascript" }));
+  return blobUrl;
+}
+
+function mayReadSource(): boolean {
+  if (!import.meta.url.startsWith("file:")) return false;
+  const { state } = Deno.permissions.querySync({ name: "read" });
+  return state === "granted";
+}
