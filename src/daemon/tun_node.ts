@@ -228,6 +228,12 @@ export class TunNode implements ConfigurationTarget {
 
   #onLaneNotice(bits: number): void {
     if ((bits & LaneNotice.TunGone) !== 0) this.#end("the TUN interface is gone", 0);
+    if ((bits & LaneNotice.SendFallback) !== 0) {
+      this.#options.log.warn("the network device cannot segment UDP: datagrams now go one by one");
+    }
+    if ((bits & LaneNotice.TunFallback) !== 0) {
+      this.#options.log.warn("the kernel refuses coalesced TUN writes: packets now go one by one");
+    }
     if ((bits & LaneNotice.Sockets) !== 0) {
       const lane = this.#control.channels[0];
       const isNewest = lane.word(LaneWord.SocketGeneration) ===

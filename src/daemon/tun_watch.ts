@@ -53,8 +53,7 @@ export class TunWatch {
       this.#observer.onGone();
       return;
     }
-    this.#follow();
-    this.#readMtu();
+    if (this.#follow()) this.#readMtu();
     this.#tellState(state === TunState.up);
   }
 
@@ -72,12 +71,12 @@ export class TunWatch {
     else this.#observer.onDown();
   }
 
-  /** Subscribes in the namespace where the interface is now, if that is not done already. */
-  #follow(): void {
+  /** Subscribes in the namespace where the interface is now; false when that was done already. */
+  #follow(): boolean {
     const namespaceFd = tunNamespace(this.#tunFd);
     const namespace = namespaceFd < 0 ? 0 : namespaceIdentity(namespaceFd);
     try {
-      if (namespace === this.#namespace) return;
+      if (namespace === this.#namespace) return false;
       this.#unsubscribe();
       this.#namespace = namespace;
       const groups = [EventGroup.RTNLGRP_LINK];
@@ -92,10 +91,12 @@ export class TunWatch {
     } finally {
       if (namespaceFd >= 0) closeFd(namespaceFd);
     }
+    return true;
   }
 
   #onEvents(): void {
     this.#events?.read();
+    this.#readMtu();
     this.refresh();
   }
 

@@ -122,7 +122,13 @@ export class Lane {
     this.context.onSubmitted = () => this.#drainStage();
     this.#allowedIpsAt = plan.allowedIpsAt;
     this.#staging = new StagingStore(slab, lanePlan.stagingAt);
-    this.#output = new TunOutput(this.context, options.tun, () => this.#tunHasGone());
+    this.#output = new TunOutput(this.context, {
+      tun: options.tun,
+      scratchAt: lanePlan.tunOutputAt,
+      slabAddress: options.slabAddress,
+      onGone: () => this.#tunHasGone(),
+      onFallback: () => this.#notice(LaneNotice.TunFallback),
+    });
     const send = new SendBatches(this.context, options.sendMessagesMax);
     this.#send = send;
     this.#transmitter = new Transmitter(
@@ -131,17 +137,19 @@ export class Lane {
       lanePlan.scratchAt + LANE_SCRATCH_ENDPOINT,
       options.sendMessagesMax > 1,
       (batch) => send.release(batch),
+      () => this.#notice(LaneNotice.SendFallback),
     );
     this.#unreachables = new Unreachables(
       this.context,
       this.#output,
       lanePlan.scratchAt + LANE_SCRATCH_ICMP,
-      options.slabAddress,
     );
+    const gro = this.#makeGro(options, lanePlan.scratchAt + LANE_SCRATCH_GRO);
+    this.#output.gro = gro;
     this.#receive = new ReceiveBatches(
       this.context,
       options.udp,
-      this.#makeGro(options, lanePlan.scratchAt + LANE_SCRATCH_GRO),
+      gro,
       this.#output,
       (peer, endpointAt) => this.#transmitter.roamTo(peer, endpointAt),
     );
@@ -253,7 +261,12 @@ export class Lane {
     this.ready &= ~Ready.Tun;
     if (this.channels.word(LaneWord.TunGone) === 1) return;
     this.channels.setWord(LaneWord.TunGone, 1);
-    this.context.post(this.channels.laneSubject, LaneNotice.TunGone);
+    this.#notice(LaneNotice.TunGone);
+  }
+
+  /** Tells main something about the lane itself. */
+  #notice(bits: number): void {
+    this.context.post(this.channels.laneSubject, bits);
   }
 
   /** Decides once for the super-packet that was read where it goes; it is then in hand, or dealt with. */
@@ -365,7 +378,7 @@ export class Lane {
       const generation = channels.word(LaneWord.SocketGeneration);
       this.onSocketsChanged();
       channels.setWord(LaneWord.SocketGenerationInUse, generation);
-      this.context.post(channels.laneSubject, LaneNotice.Sockets);
+      this.#notice(LaneNotice.Sockets);
     }
     if ((bits & LaneCommand.Stop) !== 0) this.isStopping = true;
   }

@@ -15,6 +15,7 @@ import { LANE_COUNTERS_BYTES, LaneCounters } from "./counters.ts";
 import { PACKET_AEAD_SCRATCH_BYTES } from "../crypto/aead_scratch.ts";
 import { TUN_READ_BYTES } from "./limits.ts";
 import { STAGING_BYTES } from "./staging.ts";
+import { TUN_OUTPUT_SCRATCH_BYTES } from "./tun_output.ts";
 
 /** A handshake message on its way from a lane to main: one slot of the handshake ring. */
 export const HANDSHAKE_SLOT_BYTES = 320;
@@ -45,7 +46,15 @@ export const LaneWord = {
 /** Requests to the lane as a whole: bits of the command mailbox's last subject. */
 export const LaneCommand = { Beat: 1, Sockets: 2, Stop: 4 } as const;
 /** Notices from the lane as a whole: bits of the event mailbox's last subject. */
-export const LaneNotice = { Sockets: 1, TunGone: 2, Stopped: 4 } as const;
+export const LaneNotice = {
+  Sockets: 1,
+  TunGone: 2,
+  Stopped: 4,
+  /** The device cannot cut runs of datagrams: they are sent one by one from now on. */
+  SendFallback: 8,
+  /** The kernel refused a coalesced write: packets are written one by one from now on. */
+  TunFallback: 16,
+} as const;
 
 const LANE_BLOCK_BYTES = 256;
 
@@ -62,6 +71,8 @@ export interface LanePlan {
   readonly completedAt: number;
   readonly tunReadAt: number;
   readonly stagingAt: number;
+  /** Scratch of `TunOutput`. */
+  readonly tunOutputAt: number;
   /** Scratch for GRO output vectors and for the message headers of system calls. */
   readonly scratchAt: number;
   /** Scratch of the packet AEAD, wherever the stage runs. */
@@ -158,6 +169,7 @@ function planLane(
     completedAt: regions.reserve(ringBytes(batchRingSlots, 4)),
     tunReadAt: regions.reserve(TUN_READ_BYTES),
     stagingAt: regions.reserve(STAGING_BYTES),
+    tunOutputAt: regions.reserve(TUN_OUTPUT_SCRATCH_BYTES),
     scratchAt: regions.reserve(SCRATCH_BYTES),
     aeadScratchAt: regions.reserve(PACKET_AEAD_SCRATCH_BYTES),
     batches: planBatches(regions, options.sealBatches, options.openBatches),

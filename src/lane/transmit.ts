@@ -47,6 +47,7 @@ export class Transmitter {
     endpointAt: number,
     canSendRuns: boolean,
     readonly release: (batch: number) => void,
+    readonly onRunsOff: () => void,
   ) {
     this.#context = context;
     this.#batches = context.channels.batches;
@@ -146,7 +147,7 @@ export class Transmitter {
     }
     if (run > 1 && isRunRefused(errno)) {
       this.#batches.setWord(batch, BatchWord.SingleCause, errno);
-      if (errno === Errno.EIO) this.#runsWork = false;
+      if (errno === Errno.EIO) this.#switchRunsOff();
       this.#context.channels.counters.add(LaneCounter.SegmentationFallbacks, 1);
       return Verdict.Again;
     }
@@ -155,6 +156,12 @@ export class Transmitter {
       return Verdict.Again;
     }
     return Verdict.GiveUp;
+  }
+
+  #switchRunsOff(): void {
+    if (!this.#runsWork) return;
+    this.#runsWork = false;
+    this.onRunsOff();
   }
 
   #mayRetry(batch: number): boolean {

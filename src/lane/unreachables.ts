@@ -13,7 +13,6 @@ import {
   writeIcmpv4Error,
   writeIcmpv6Error,
 } from "../wire/icmp.ts";
-import { clearVnetHeader, VNET_HEADER_BYTES } from "../wire/virtio_net.ts";
 import { LaneCounter } from "./counters.ts";
 import type { LaneContext } from "./lane_context.ts";
 import type { TunOutput } from "./tun_output.ts";
@@ -24,24 +23,15 @@ const PER_SECOND = 100;
 export class Unreachables {
   readonly #context: LaneContext;
   readonly #output: TunOutput;
-  readonly #iovecAt: number;
   readonly #packetAt: number;
-  readonly #slabAddress: number;
   #windowStartMs = 0;
   #sentInWindow = 0;
 
-  /** `scratchAt`: room for an iovec, a vnet header and an error message (2 KiB). */
-  constructor(
-    context: LaneContext,
-    output: TunOutput,
-    scratchAt: number,
-    slabAddress: number,
-  ) {
+  /** `scratchAt`: room for a vnet header and an error message (2 KiB). */
+  constructor(context: LaneContext, output: TunOutput, scratchAt: number) {
     this.#context = context;
     this.#output = output;
-    this.#iovecAt = scratchAt;
     this.#packetAt = scratchAt + 64;
-    this.#slabAddress = slabAddress;
   }
 
   /** Tells the sender of `packet` that its destination cannot be reached. */
@@ -60,20 +50,8 @@ export class Unreachables {
       0,
       packet.destinationAt,
     );
-    clearVnetHeader(slab.view, this.#packetAt - VNET_HEADER_BYTES);
-    this.#write(bytes + VNET_HEADER_BYTES);
+    this.#output.writeSingle(this.#packetAt, bytes);
     channels.counters.add(LaneCounter.IcmpUnreachables, 1);
-  }
-
-  #write(bytes: number): void {
-    const { u32 } = this.#context.slab;
-    const address = this.#slabAddress + this.#packetAt - VNET_HEADER_BYTES;
-    const word = this.#iovecAt >> 2;
-    u32[word] = address % 4294967296;
-    u32[word + 1] = Math.floor(address / 4294967296);
-    u32[word + 2] = bytes;
-    u32[word + 3] = 0;
-    this.#output.write(this.#iovecAt, 1, bytes);
   }
 
   #mayAnswer(): boolean {

@@ -119,10 +119,6 @@ export class Configurator {
     for (let i = 0; i < plan.ownKeyIgnored; i++) {
       this.#parts.tell(DeviceEventCode.OwnKeyIgnored, null, nowMs, 0, null, identity!.publicKey);
     }
-    for (const slot of plan.movedFrom) {
-      const peer = this.#parts.peers.at(slot);
-      if (peer !== undefined) this.#parts.tell(DeviceEventCode.AllowedIpMoved, peer, nowMs);
-    }
     const removed = plan.removed();
     for (const peer of removed) this.#shutDown(peer, plan.isReplaced(peer), nowMs);
     const planned = plan.peers();
@@ -132,6 +128,10 @@ export class Configurator {
       if (!plan.isReplaced(peer)) this.#parts.peers.remove(peer);
     }
     plan.finish();
+    for (const slot of plan.movedFrom) {
+      const peer = this.#parts.peers.at(slot);
+      if (peer !== undefined) this.#parts.tell(DeviceEventCode.AllowedIpMoved, peer, nowMs);
+    }
     const hasNewIdentity = identity !== this.#parts.handshakes.identity;
     if (hasNewIdentity) this.#changeIdentity(identity);
     changed.forEach((peer, i) => this.#update(peer, planned[i], nowMs));

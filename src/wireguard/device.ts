@@ -193,12 +193,14 @@ export class Device implements ConfigurationTarget {
     return this.#peers.find(toHex(publicKey))?.slot ?? -1;
   }
 
+  /** Changes the configuration as a whole, or throws `ConfigurationError` and changes nothing. */
   apply(change: DeviceChange): void {
     const nowMs = this.#options.clock.nowMs();
     this.#configurator.apply(change, nowMs);
     this.#planReclaim(nowMs);
   }
 
+  /** The configuration, keys included, and what is known of each peer. */
   status(): DeviceStatus {
     return this.#configurator.status();
   }

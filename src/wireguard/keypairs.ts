@@ -191,9 +191,13 @@ export class Keypairs {
 
   /** Wipes and frees the retired slots that no lane can be using. */
   reclaim(): void {
-    while (this.#retired.length > 0 && this.#epochs.hasPassed(this.#retired[0].epoch)) {
-      for (const slot of this.#retired.shift()!.slots) this.#makeFree(slot);
+    const retired = this.#retired;
+    let passed = 0;
+    while (passed < retired.length && this.#epochs.hasPassed(retired[passed].epoch)) {
+      for (const slot of retired[passed].slots) this.#makeFree(slot);
+      passed++;
     }
+    retired.splice(0, passed);
   }
 
   /** Wipes every slot, whoever may be using it: the end of the process. */

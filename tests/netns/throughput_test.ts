@@ -71,7 +71,7 @@ pairTest("an MTU of 34,736 carries whole packets and TCP", CHANGEABLE_PAIRS, asy
   assertAlive(a, b);
 });
 
-pairTest(
+longhaulOnly(
   "datagrams larger than the outer MTU still arrive",
   OWN_PAIRS,
   async (net, kinds) => {

@@ -343,6 +343,6 @@ export function connectedPair(
 ): { network: SimNetwork; a: SimNode; b: SimNode } {
   const pair = simPair(options, change);
   pair.a.send(pair.b, "hello");
-  pair.network.runFor(0);
+  pair.network.runFor(4 * ((options.delayMs ?? 0) + (options.jitterMs ?? 0)));
   return pair;
 }
