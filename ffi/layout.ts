@@ -122,6 +122,24 @@ export const Dirent = { type: 18, name: 19 } as const;
 /** struct passwd { char *pw_name; char *pw_passwd; uid_t; gid_t; char *pw_gecos; char *pw_dir; } */
 export const Passwd = { dir: 32 } as const;
 
+/**
+ * struct addrinfo { int ai_flags, ai_family, ai_socktype, ai_protocol; socklen_t ai_addrlen;
+ *                   struct sockaddr *ai_addr; char *ai_canonname; struct addrinfo *ai_next; }
+ */
+export const Addrinfo = {
+  flags: 0,
+  family: 4,
+  socktype: 8,
+  protocol: 12,
+  addrlen: 16,
+  addr: 24,
+  next: 40,
+  bytes: 48,
+} as const;
+
+/** struct ucred { pid_t pid; uid_t uid; gid_t gid; } */
+export const Ucred = { pid: 0, uid: 4, gid: 8, bytes: 12 } as const;
+
 /** struct sock_filter { __u16 code; __u8 jt; __u8 jf; __u32 k; } */
 export const SockFilter = { code: 0, jt: 2, jf: 3, k: 4, bytes: 8 } as const;
 

@@ -89,6 +89,17 @@ const SYMBOLS = {
   shutdown: { parameters: ["i32", "i32"], result: "i32" },
   // unsigned int if_nametoindex(const char *ifname);
   if_nametoindex: { parameters: ["buffer"], result: "u32" },
+  // int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+  //                 struct addrinfo **res);
+  getaddrinfo: {
+    parameters: ["buffer", "buffer", "buffer", "buffer"],
+    result: "i32",
+    nonblocking: true,
+  },
+  // void freeaddrinfo(struct addrinfo *res);
+  freeaddrinfo: { parameters: ["pointer"], result: "void" },
+  // const char *gai_strerror(int errcode);
+  gai_strerror: { parameters: ["i32"], result: "pointer" },
 
   // --- readiness and time ---
   // int epoll_create1(int flags);
@@ -203,6 +214,8 @@ const SYMBOLS = {
   waitpid: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   // int kill(pid_t pid, int sig);
   kill: { parameters: ["i32", "i32"], result: "i32" },
+  // int pidfd_open(pid_t pid, unsigned int flags); by number, for glibc before 2.36.
+  syscall_pidfd_open: { name: "syscall", parameters: ["i64", "i64", "i64"], result: "i32" },
   // int prctl(int option, unsigned long arg2, unsigned long, unsigned long, unsigned long);
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
   prctl_buffer: {

@@ -11,6 +11,8 @@ const POSIX_SPAWN_SETSIGDEF = 0x04;
 const POSIX_SPAWN_SETSIGMASK = 0x08;
 const POSIX_SPAWN_SETSID = 0x80;
 const WNOHANG = 1;
+/** The same number on every architecture (include/uapi/asm-generic/unistd.h). */
+const SYS_pidfd_open = 434n;
 const PR_SET_DUMPABLE = 4;
 const PR_GET_DUMPABLE = 3;
 const PR_SET_NAME = 15;
@@ -160,6 +162,15 @@ export function waitExit(pid: number, timeoutMs: number): ExitStatus | undefined
 /** Sends a signal; a negative pid means a process group. 0 or a negated errno (ESRCH: gone). */
 export function killProcess(pid: number, signal: number): number {
   return checked(libc().kill(pid, signal));
+}
+
+/**
+ * A descriptor of a process, child or not, that `poll` calls readable once the process has ended,
+ * also before anybody has taken note of it. A negated errno when there is none: ESRCH, or ENOSYS
+ * before Linux 5.3. The caller closes it.
+ */
+export function openProcess(pid: number): number {
+  return checked(libc().syscall_pidfd_open(SYS_pidfd_open, BigInt(pid), 0n));
 }
 
 /** The id of this process. */

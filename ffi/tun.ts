@@ -68,7 +68,7 @@ export interface TunHandle {
   readonly udpSegmentation: boolean;
 }
 
-const ROOTLESS = "or use the rootless mode (Mode = rootless), which needs neither";
+const ROOTLESS = "a rootless mode, which needs neither, is planned but not in this version yet";
 
 /**
  * Opens a queue of a TUN interface, non-blocking, and makes the interface when there is none of that
@@ -91,11 +91,11 @@ function openFix(errno: number): string | undefined {
     case Errno.ENOENT:
     case Errno.ENODEV:
     case Errno.ENXIO:
-      return `Load the kernel's module "tun" (modprobe tun; in a container, pass ${DEVICE} in), ` +
-        `${ROOTLESS}`;
+      return `Load the kernel's module "tun" (modprobe tun; in a container, pass ${DEVICE} in); ` +
+        ROOTLESS;
     case Errno.EPERM:
     case Errno.EACCES:
-      return `Run as root or with CAP_NET_ADMIN and access to ${DEVICE}, ${ROOTLESS}`;
+      return `Run as root or with CAP_NET_ADMIN and access to ${DEVICE}; ${ROOTLESS}`;
     default:
       return undefined;
   }
@@ -120,7 +120,7 @@ function attach(fd: number, options: TunOptions): TunHandle {
 function attachFix(errno: number, name: string): string | undefined {
   switch (errno) {
     case Errno.EPERM:
-      return `Run as root or with CAP_NET_ADMIN, ${ROOTLESS}`;
+      return `Run as root or with CAP_NET_ADMIN; ${ROOTLESS}`;
     case Errno.EBUSY:
       return `The interface ${name} is in use by another program: stop it, or choose another name`;
     case Errno.EINVAL:

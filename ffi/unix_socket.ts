@@ -7,10 +7,18 @@ import { systemClock } from "./clock.ts";
 import { closeFd, pollFd, POLLIN, POLLOUT, readFd } from "./descriptor.ts";
 import { orThrow, SystemCallError } from "./error.ts";
 import { fileStatus, removeFile } from "./files.ts";
-import { SockaddrUn } from "./layout.ts";
+import { SockaddrUn, Ucred } from "./layout.ts";
 import { checked, libc } from "./libc.ts";
 import { fixedBytes } from "./memory.ts";
-import { AF_UNIX, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "./socket.ts";
+import {
+  AF_UNIX,
+  MSG_NOSIGNAL,
+  SO_PEERCRED,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from "./socket.ts";
 
 const ENAMETOOLONG = 36;
 const BACKLOG = 64;
@@ -102,6 +110,26 @@ export function connectUnix(path: string): number {
   throw new SystemCallError(`connect("${path}")`, -result);
 }
 
+/**
+ * The id of the process that listens at a path; undefined when nobody does or when it cannot be told
+ * (a process of another pid namespace).
+ */
+export function unixListenerProcess(path: string): number | undefined {
+  const fd = openSocket();
+  try {
+    const address = unixAddress(path);
+    if (checked(libc().connect(fd, address, address.length)) < 0) return undefined;
+    const credentials = fixedBytes(Ucred.bytes);
+    const length = fixedBytes(4);
+    new DataView(length.buffer).setUint32(0, Ucred.bytes, true);
+    const result = checked(libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length));
+    const pid = new DataView(credentials.buffer).getInt32(Ucred.pid, true);
+    return result < 0 || pid === 0 ? undefined : pid;
+  } finally {
+    closeFd(fd);
+  }
+}
+
 /** Reads once: bytes, 0 at the end, or a negated errno, EAGAIN when nothing is there yet. */
 export function readSocket(fd: number, target: Uint8Array<ArrayBuffer>): number {
   return readFd(fd, target);
@@ -142,14 +170,19 @@ export function exchangeUnix(
     }
     const answer = fixedBytes(limits.answerBytesMax);
     let length = 0;
-    while (length < answer.length) {
-      waitFor(fd, POLLIN, deadlineMs, path);
-      const n = readSocket(fd, answer.subarray(length));
-      if (n === -Errno.EAGAIN) continue;
-      length += orThrow(n, `read("${path}")`);
-      if (n === 0 || limits.isComplete?.(answer.subarray(0, length))) break;
+    try {
+      while (length < answer.length) {
+        waitFor(fd, POLLIN, deadlineMs, path);
+        const n = readSocket(fd, answer.subarray(length));
+        if (n === -Errno.EAGAIN) continue;
+        length += orThrow(n, `read("${path}")`);
+        if (n === 0 || limits.isComplete?.(answer.subarray(0, length))) break;
+      }
+      return answer.slice(0, length);
+    } finally {
+      // It may hold private keys.
+      answer.fill(0, 0, length);
     }
-    return answer.slice(0, length);
   } finally {
     closeFd(fd);
   }

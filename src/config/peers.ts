@@ -6,15 +6,13 @@ import { peerName } from "../control/key_text.ts";
 import { toHex } from "../wireguard/bytes.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
 import type { Diagnostics } from "./diagnostic.ts";
+import { MTU_MIN_V6 } from "./mtu.ts";
 import type { AllowedIpDraft, PeerDraft } from "./sections.ts";
 import type { PeerConfig } from "./types.ts";
 import type { ConfigValue } from "./value.ts";
 
 /** Derives a public key. */
 export type PublicKeyOf = (privateKey: Uint8Array) => Uint8Array;
-
-/** Smallest MTU that IPv6 runs over (RFC 8200, section 5). */
-const MTU_MIN_V6 = 1280;
 
 type KeyedPeer = PeerDraft & { publicKey: Uint8Array };
 

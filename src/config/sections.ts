@@ -5,6 +5,7 @@
 import type { InterfaceIndex } from "../control/address_text.ts";
 import { parseAddress } from "../control/address_text.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
+import { MTU_MAX, MTU_MIN } from "./mtu.ts";
 import { suggestion } from "./nearest.ts";
 import type { DeviceConfig, InterfaceConfig, LonghaulConfig, PeerConfig } from "./types.ts";
 import {
@@ -17,11 +18,6 @@ import {
   readPrefix,
   readSize,
 } from "./value.ts";
-
-/** Largest MTU whose packets fit a UDP datagram over IPv6: 65,535 - 40 - 8 - 32, a multiple of 16. */
-const MTU_MAX = 65_440;
-/** Every IPv4 host takes 68 bytes (RFC 791, section 3.2). */
-const MTU_MIN = 68;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type Undefinable<T> = { [K in keyof T]: T[K] | undefined };

@@ -3,9 +3,9 @@
  * removed, when the TUN goes away, on SIGINT or SIGTERM, and when a worker fails.
  */
 import { Errno } from "../base/errno.ts";
-import { closeFd } from "../../ffi/descriptor.ts";
+import { closeFd, setInherited, setNonBlocking } from "../../ffi/descriptor.ts";
 import { SystemCallError } from "../../ffi/error.ts";
-import { makeFolders, removeFile } from "../../ffi/files.ts";
+import { descriptorStatus, fileStatus, makeFolders, removeFile } from "../../ffi/files.ts";
 import { makeUndumpable } from "../../ffi/process.ts";
 import { cString } from "../../ffi/memory.ts";
 import { interfaceIndex } from "../../ffi/socket.ts";
@@ -13,8 +13,11 @@ import { adoptTun, openTun, type TunHandle } from "../../ffi/tun.ts";
 import { probeUdpOffload } from "../../ffi/udp_group.ts";
 import { listenUnix } from "../../ffi/unix_socket.ts";
 import type { Log } from "../base/log.ts";
+import { ConfigurationError } from "../wireguard/configuration.ts";
+import type { DeviceEvent } from "../wireguard/events.ts";
 import { DEFAULT_SESSION_LIMITS, SEND_MESSAGES_MAX, type SessionLimits } from "../lane/limits.ts";
 import { uapiPath } from "./paths.ts";
+import { SetupError } from "./setup_error.ts";
 import { TunNode } from "./tun_node.ts";
 import { UapiServer } from "./uapi_server.ts";
 
@@ -47,6 +50,8 @@ export interface DaemonOptions {
   readonly uapiFd?: number;
   readonly limits?: SessionLimits;
   readonly fault?: string;
+  /** Told of what happens to handshakes, beside the log. */
+  readonly onEvent?: (event: DeviceEvent) => void;
 }
 
 /** A running daemon. `ended` resolves with the exit code once everything is cleaned up. */
@@ -55,6 +60,8 @@ export interface Daemon {
   /** The interface's name as the kernel has it. */
   readonly interfaceName: string;
   readonly ended: Promise<number>;
+  /** Whether the end has begun, for whatever reason. */
+  readonly isEnding: boolean;
   /** Ends it as a signal would. */
   stop(reason: string, code?: number): void;
 }
@@ -64,15 +71,29 @@ export const SOCKET_BUFFER_BYTES = 2 * 1024 * 1024;
 
 const UAPI_FOLDER_MODE = 0o755;
 
+/** A listening control socket, and its file where there is one. */
+interface ControlSocket {
+  readonly fd: number;
+  readonly path?: string;
+  /** Whether the file was made here. */
+  readonly isOwn: boolean;
+}
+
+/** Why a daemon ends. */
+interface Ending {
+  readonly reason: string;
+  readonly code: number;
+}
+
 /** Starts a daemon; throws `SystemCallError` with a fix, and leaves nothing behind, if it cannot. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { log, offload } = options;
   makeUndumpable();
   const tun = openInterface(options);
-  let socket: { fd: number; path?: string } | null = null;
+  let socket: ControlSocket | null = null;
   try {
     socket = listen(tun.name, options.uapiFd);
-    const ended = Promise.withResolvers<{ reason: string; code: number }>();
+    const ending = Promise.withResolvers<Ending>();
     const node = await TunNode.start({
       tun,
       encryptors: options.encryptors,
@@ -86,22 +107,20 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       limits: options.limits ?? DEFAULT_SESSION_LIMITS,
       fault: options.fault ?? "",
       log,
-      onEnd: (reason, code) => ended.resolve({ reason, code }),
+      onEvent: options.onEvent,
+      onEnd: (reason, code) => ending.resolve({ reason, code }),
     });
     const server = new UapiServer({
       reactor: node.reactor,
       target: node,
       listenerFd: socket.fd,
       path: socket.path,
-      onSocketRemoved: () => ended.resolve({ reason: "the control socket was removed", code: 0 }),
+      onSocketRemoved: () => ending.resolve({ reason: "the control socket was removed", code: 0 }),
       interfaceIndex: (name) => interfaceIndex(cString(name)),
     });
-    return {
-      ...supervise(options, node, server, tun, socket.path, ended),
-      interfaceName: tun.name,
-    };
+    return supervise(log, { node, server, tun, socketPath: socket.path }, ending);
   } catch (error) {
-    if (socket?.path !== undefined) removeFile(socket.path);
+    if (socket?.path !== undefined && socket.isOwn) removeFile(socket.path);
     if (socket !== null) closeFd(socket.fd);
     closeFd(tun.fd);
     throw error;
@@ -115,11 +134,22 @@ function openInterface(options: DaemonOptions): TunHandle {
   return openTun({ name: options.interfaceName, ...switches });
 }
 
-function listen(name: string, passedFd?: number): { fd: number; path?: string } {
+function listen(name: string, passedFd?: number): ControlSocket {
   const path = uapiPath(name);
-  if (passedFd !== undefined) return { fd: passedFd, path };
+  if (passedFd !== undefined) return adoptSocket(passedFd, path);
   makeFolders(path.slice(0, path.lastIndexOf("/")), UAPI_FOLDER_MODE);
-  return { fd: listenUnix(path), path };
+  return { fd: listenUnix(path), path, isOwn: true };
+}
+
+/** Takes over a socket that another program listens with; its file may be anywhere, or gone. */
+function adoptSocket(fd: number, path: string): ControlSocket {
+  if (descriptorStatus(fd)?.kind !== "socket") {
+    throw new SetupError(`File descriptor ${fd} (WG_UAPI_FD) is not a socket`);
+  }
+  setNonBlocking(fd, true);
+  setInherited(fd, false);
+  const isThere = fileStatus(path)?.kind === "socket";
+  return { fd, isOwn: false, ...(isThere && { path }) };
 }
 
 function sendMessagesMax(offload: OffloadSwitches): number {
@@ -127,26 +157,31 @@ function sendMessagesMax(offload: OffloadSwitches): number {
   return Math.min(SEND_MESSAGES_MAX, Math.max(1, probeUdpOffload().segmentsMax));
 }
 
-function supervise(
-  options: DaemonOptions,
-  node: TunNode,
-  server: UapiServer,
-  tun: TunHandle,
-  socketPath: string | undefined,
-  ending: PromiseWithResolvers<{ reason: string; code: number }>,
-): Pick<Daemon, "node" | "ended" | "stop"> {
-  const onSignal = () => {
-    if (isEnding) Deno.exit(1);
+/** The parts of a daemon that runs. */
+interface DaemonParts {
+  readonly node: TunNode;
+  readonly server: UapiServer;
+  readonly tun: TunHandle;
+  readonly socketPath: string | undefined;
+}
+
+function supervise(log: Log, parts: DaemonParts, ending: PromiseWithResolvers<Ending>): Daemon {
+  const { node, server, tun, socketPath } = parts;
+  let isEnding = false, signals = 0;
+  const stop = (reason: string, code = 0) => {
     isEnding = true;
-    ending.resolve({ reason: "asked to stop by a signal", code: 0 });
+    ending.resolve({ reason, code });
   };
-  let isEnding = false;
+  const onSignal = () => {
+    if (++signals > 1) Deno.exit(1);
+    stop("asked to stop by a signal");
+  };
   Deno.addSignalListener("SIGINT", onSignal);
   Deno.addSignalListener("SIGTERM", onSignal);
   const ended = ending.promise.then(async ({ reason, code }) => {
     isEnding = true;
-    if (code === 0) options.log.info(`ending: ${reason}`);
-    else options.log.error(reason);
+    if (code === 0) log.info(`ending: ${reason}`);
+    else log.error(reason);
     server.close();
     if (socketPath !== undefined) removeFile(socketPath);
     await node.stop();
@@ -155,12 +190,17 @@ function supervise(
   });
   return {
     node,
+    interfaceName: tun.name,
     ended,
-    stop: (reason, code = 0) => ending.resolve({ reason, code }),
+    stop,
+    get isEnding() {
+      return isEnding;
+    },
   };
 }
 
 /** Whether an error is one that a user can mend, to be told without a stack. */
-export function isUserError(error: unknown): error is SystemCallError {
+export function isUserError(error: unknown): error is Error {
+  if (error instanceof SetupError || error instanceof ConfigurationError) return true;
   return error instanceof SystemCallError && error.errno !== Errno.EFAULT;
 }

@@ -55,27 +55,40 @@ export class PeerSockets {
     this.#options.announce(NONE);
   }
 
-  /** Changes the port; throws `ConfigurationError` and keeps the old one if it is taken. */
-  setPort(port: number): void {
-    if (this.#open === null || (port !== 0 && port === this.#open.port)) {
-      this.#wantedPort = port;
-      return;
+  /**
+   * Changes port and mark together; throws `ConfigurationError`, and keeps both as they were, when
+   * the port is taken or the mark not allowed. A port is tried out even while the sockets are
+   * closed: whoever sets it learns at once that it is taken, not only when the interface goes up.
+   */
+  set(port: number, fwmark: number): void {
+    const oldFwmark = this.#fwmark;
+    this.#setFwmark(fwmark);
+    try {
+      this.#setPort(port);
+    } catch (error) {
+      this.#setFwmark(oldFwmark);
+      throw error;
     }
-    const fresh = asConfigurationError(() => this.#make(port));
-    this.#wantedPort = port;
-    this.#retired.push(this.#open);
-    this.#open = fresh;
-    this.#options.announce(fresh);
   }
 
-  /** Changes the mark of all datagrams; throws `ConfigurationError` when that is not allowed. */
-  setFwmark(fwmark: number): void {
-    if (this.#open !== null) {
-      for (const fd of [this.#open.v4, this.#open.v6]) {
-        const result = fd < 0 ? 0 : setSocketMark(fd, fwmark);
-        if (result < 0) {
-          throw new ConfigurationError("Cannot set the fwmark: it needs CAP_NET_ADMIN", -result);
-        }
+  #setPort(port: number): void {
+    if (port === this.#wantedPort && port !== 0) return;
+    if (this.#open === null) {
+      if (port !== 0) closeUdpSockets(asConfigurationError(() => this.#make(port)));
+    } else if (port === 0 || port !== this.#open.port) {
+      const fresh = asConfigurationError(() => this.#make(port));
+      this.#retired.push(this.#open);
+      this.#open = fresh;
+      this.#options.announce(fresh);
+    }
+    this.#wantedPort = port;
+  }
+
+  #setFwmark(fwmark: number): void {
+    for (const fd of this.#open === null ? [] : [this.#open.v4, this.#open.v6]) {
+      const result = fd < 0 ? 0 : setSocketMark(fd, fwmark);
+      if (result < 0) {
+        throw new ConfigurationError("Cannot set the fwmark: it needs CAP_NET_ADMIN", -result);
       }
     }
     this.#fwmark = fwmark;

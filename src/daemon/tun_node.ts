@@ -5,10 +5,13 @@
 import { systemClock } from "../../ffi/clock.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
 import { FfiMemory } from "../../ffi/memory.ts";
+import { excludeFromDumps, lockPages } from "../../ffi/pages.ts";
 import { systemRandom } from "../../ffi/random.ts";
 import type { TunHandle } from "../../ffi/tun.ts";
 import { UdpSocketPair } from "../../ffi/udp.ts";
 import type { Log } from "../base/log.ts";
+import { NobleCrypto } from "../crypto/noble.ts";
+import type { NoiseCrypto } from "../crypto/noise_crypto.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
 import type { SessionLimits } from "../lane/limits.ts";
 import {
@@ -20,12 +23,15 @@ import {
 } from "../lane/shared_state.ts";
 import { Doorbell } from "../memory/doorbell.ts";
 import { createSlab, type Slab } from "../memory/slab.ts";
+import { keypairTableBytes } from "../tables/keypair_table.ts";
 import { ControlPlane } from "../node/control_plane.ts";
 import type {
   ConfigurationTarget,
   DeviceChange,
   DeviceStatus,
 } from "../wireguard/configuration.ts";
+import type { DeviceEvent } from "../wireguard/events.ts";
+import { rehearseHandshake } from "../wireguard/rehearsal.ts";
 import { EventLog } from "./event_log.ts";
 import { PeerSockets } from "./peer_sockets.ts";
 import { Reactor } from "./reactor.ts";
@@ -33,6 +39,8 @@ import { TunWatch } from "./tun_watch.ts";
 import { WorkerSet } from "./worker_set.ts";
 
 const STOP_TIMEOUT_MS = 1000;
+/** Handshakes rehearsed at the start: a few, until the code is compiled. */
+const REHEARSALS = 5;
 /** Buffers per lane: inside the lane a few are enough; beside it they are the pipeline's depth. */
 const SEAL_BATCHES = { inline: 8, ring: 24 } as const;
 const OPEN_BATCHES = { inline: 2, ring: 24 } as const;
@@ -50,8 +58,28 @@ export interface TunNodeOptions {
   /** A fault for a worker to act out, for tests; empty in real life. */
   readonly fault: string;
   readonly log: Log;
+  /** Told of what happens to handshakes, beside the log. */
+  readonly onEvent?: (event: DeviceEvent) => void;
   /** The node cannot go on; called once. `code` is the exit code that fits. */
   readonly onEnd: (reason: string, code: number) => void;
+}
+
+/** The handshake's primitives, after they have proved that they work. */
+function rehearsedCrypto(log: Log): NoiseCrypto {
+  const { crypto } = selectNoiseCrypto();
+  for (let i = 0; i < REHEARSALS; i++) {
+    if (rehearseHandshake(crypto, systemRandom)) continue;
+    log.error(`the handshake primitives of ${crypto.name} fail their test: using slower ones`);
+    return new NobleCrypto();
+  }
+  return crypto;
+}
+
+/** Keeps session keys out of swap (as far as RLIMIT_MEMLOCK allows) and out of core dumps. */
+function guardKeys(memory: FfiMemory, plan: SharedPlan): void {
+  const byteLength = keypairTableBytes(plan.keypairCapacity);
+  excludeFromDumps(memory, plan.keypairsAt, byteLength);
+  lockPages(memory, plan.keypairsAt, byteLength);
 }
 
 /** A running node; see the module's text. */
@@ -80,9 +108,11 @@ export class TunNode implements ConfigurationTarget {
       indexSecret: new DataView(systemRandom.fill(new Uint8Array(4)).buffer).getInt32(0),
     });
     this.#slab = createSlab(this.#plan.byteLength);
+    const memory = new FfiMemory(this.#slab);
+    guardKeys(memory, this.#plan);
     this.#mainBell = new Doorbell(this.#slab, this.#plan.mainBellAt, () => {});
     this.#udp = new UdpSocketPair(
-      new FfiMemory(this.#slab),
+      memory,
       this.#plan.mainScratchAt + MAIN_SCRATCH_SYSCALLS,
       { v4: -1, v6: -1 },
     );
@@ -109,6 +139,17 @@ export class TunNode implements ConfigurationTarget {
   /** For servers of the daemon: descriptors that main wants to hear of. */
   get reactor(): Reactor {
     return this.#reactor;
+  }
+
+  /**
+   * Opens the UDP sockets now instead of when the interface goes up, and returns their port. Throws
+   * `SystemCallError` (EADDRINUSE).
+   */
+  openSockets(): number {
+    this.#sockets.open();
+    this.#control.onSocketsOpen(this.#sockets.port);
+    this.#arm();
+    return this.#sockets.port;
   }
 
   /** For the status page: counters of the lanes. */
@@ -143,18 +184,20 @@ export class TunNode implements ConfigurationTarget {
     return new ControlPlane({
       slab: this.#slab,
       plan: this.#plan,
-      crypto: selectNoiseCrypto().crypto,
+      crypto: rehearsedCrypto(this.#options.log),
       random: systemRandom,
       clock: systemClock,
       laneBells: [
         new Doorbell(this.#slab, this.#plan.lanes[0].bellAt, () => this.#laneSignal.signal()),
       ],
       openSockets: ({ listenPort, fwmark }) => {
-        this.#sockets.setFwmark(fwmark);
-        this.#sockets.setPort(listenPort);
+        this.#sockets.set(listenPort, fwmark);
         if (this.#sockets.isOpen) this.#control.onSocketsOpen(this.#sockets.port);
       },
-      log: (event) => eventLog.write(event),
+      log: (event) => {
+        eventLog.write(event);
+        this.#options.onEvent?.(event);
+      },
       onLaneNotice: (_lane, bits) => this.#onLaneNotice(bits),
     });
   }
@@ -194,7 +237,7 @@ export class TunNode implements ConfigurationTarget {
   #watchTun(): void {
     const { log } = this.#options;
     this.#tunWatch = new TunWatch(this.#options.tun.fd, this.#reactor, {
-      onUp: () => this.#openSockets(),
+      onUp: () => this.#onUp(),
       onDown: () => {
         log.info("interface is down");
         this.#sockets.close();
@@ -209,12 +252,9 @@ export class TunNode implements ConfigurationTarget {
     });
   }
 
-  #openSockets(): void {
+  #onUp(): void {
     try {
-      this.#sockets.open();
-      this.#options.log.info(`interface is up, listening on UDP port ${this.#sockets.port}`);
-      this.#control.onSocketsOpen(this.#sockets.port);
-      this.#arm();
+      this.#options.log.info(`interface is up, listening on UDP port ${this.openSockets()}`);
     } catch (error) {
       this.#options.log.error(error instanceof Error ? error.message : String(error));
     }

@@ -34,6 +34,8 @@ export interface CryptoStage {
   takeCompleted(): number;
   /** Whether `takeCompleted` would return a batch. */
   hasCompleted(): boolean;
+  /** Wipes the copies of keys that the cipher holds, at once or as soon as it can. */
+  forgetKeys(): void;
 }
 
 /** Seals and opens batches in the calling worker. */
@@ -122,6 +124,10 @@ export class InlineStage implements CryptoStage {
   hasCompleted(): boolean {
     return this.#head !== this.#tail;
   }
+
+  forgetKeys(): void {
+    this.encryptor.aead.forgetKeys();
+  }
 }
 
 /** The lane's side of a stage in another worker. The rings have a slot for every batch. */
@@ -148,6 +154,11 @@ export class RingStage implements CryptoStage {
 
   hasCompleted(): boolean {
     return this.completed.peek() >= 0;
+  }
+
+  /** The encryptor looks at `LaneWord.KeyGeneration` whenever it wakes. */
+  forgetKeys(): void {
+    this.encryptorBell.ring();
   }
 }
 

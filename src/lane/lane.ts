@@ -166,12 +166,18 @@ export class Lane {
     return this.#transmitter.isBlocked;
   }
 
+  /** Ports that are ready but cannot be read now, as bits of `Ready`: no reason to wake up. */
+  get deferred(): number {
+    const takesPackets = this.#handPeer < 0 && this.#unstaging < 0 && !this.#transmitter.isBlocked;
+    const wanted = (takesPackets ? Ready.Tun : 0) |
+      (this.#receive.hasRoom ? Ready.Udp4 | Ready.Udp6 : 0);
+    return this.ready & ~wanted;
+  }
+
   /** Does one round of work; whether there may be more to do at once. */
   turn(nowMs: number): boolean {
-    this.context.nowMs = nowMs;
-    this.context.announceEpoch();
-    this.#drainStage();
-    if (this.#transmitter.isBlocked) this.#transmitter.retry();
+    this.#beginTurn(nowMs);
+    this.#obey();
     this.#takeCommands();
     const received = this.#receiveSome();
     const read = this.#readSome();
@@ -180,9 +186,22 @@ export class Lane {
     return received || read;
   }
 
+  /**
+   * Lets go out what has been taken in, and takes in nothing more. Call it instead of `turn` before
+   * the end, until it returns true: nothing is left.
+   */
+  finish(nowMs: number): boolean {
+    this.#beginTurn(nowMs);
+    const isPlaced = this.#continueInHand();
+    this.#send.flush();
+    return isPlaced && this.context.isStageEmpty && !this.#transmitter.isBlocked;
+  }
+
   /** To be called before the driver sleeps; false when there is work after all. */
   prepareSleep(): boolean {
-    if (!this.channels.commands.isEmpty() || this.context.stage.hasCompleted()) return false;
+    const { channels } = this;
+    if (!channels.commands.isEmpty() || channels.word(LaneWord.Commands) !== 0) return false;
+    if (this.context.stage.hasCompleted()) return false;
     if (this.context.isStageEmpty) {
       this.context.tables.epochs.announce(this.context.lane, EPOCH_IDLE);
     }
@@ -197,6 +216,14 @@ export class Lane {
       tcp,
       udp,
     });
+  }
+
+  #beginTurn(nowMs: number): void {
+    this.context.nowMs = nowMs;
+    this.context.announceEpoch();
+    this.#drainStage();
+    if (this.#transmitter.isBlocked) this.#transmitter.retry();
+    if (this.#handPeer >= 0) this.#renewInHand();
   }
 
   #drainStage(): void {
@@ -243,7 +270,7 @@ export class Lane {
       this.channels.counters.add(LaneCounter.TunReads, 1);
       this.channels.counters.add(LaneCounter.TunReadBytes, bytes);
       this.#route(bytes);
-      if (!this.#continueInHand()) return false;
+      if (!this.#continueInHand() || !this.#continueUnstaging()) return false;
     }
     return true;
   }
@@ -279,18 +306,19 @@ export class Lane {
       return;
     }
     counters.add(LaneCounter.TunReadPackets, packet.segmentCount);
-    const peer = packet.ipVersion === 4
-      ? lookupV4(this.#slab, this.#allowedIpsAt, packet.destinationAt)
-      : lookupV6(this.#slab, this.#allowedIpsAt, packet.destinationAt);
+    const peer = this.#destinationOwner();
     if (peer < 0 || !this.#transmitter.hasEndpoint(peer)) {
       counters.drop(peer < 0 ? DropReason.NoRoute : DropReason.NoEndpoint, packet.segmentCount);
       this.#unreachables.answer(packet);
       return;
     }
     const keypair = this.context.sendingKeypair(peer);
-    if (keypair < 0) {
+    // A packet that comes between a new session and main's request to flush overtakes nobody.
+    const isLate = this.#unstaging < 0 && this.#staging.count(peer) > 0;
+    if (keypair < 0 || isLate) {
       const dropped = this.#staging.push(peer, this.#tunReadAt, bytes);
       if (dropped > 0) counters.drop(DropReason.StagedOverflow, dropped);
+      if (keypair >= 0) this.#unstaging = peer;
       return;
     }
     this.#handPeer = peer;
@@ -298,10 +326,33 @@ export class Lane {
     this.#handNext = 0;
   }
 
+  /** The peer that the packet in `#packet` goes to, -1 for none. */
+  #destinationOwner(): number {
+    const { ipVersion, destinationAt } = this.#packet;
+    return ipVersion === 4
+      ? lookupV4(this.#slab, this.#allowedIpsAt, destinationAt)
+      : lookupV6(this.#slab, this.#allowedIpsAt, destinationAt);
+  }
+
+  /**
+   * Routes the packet in hand once more: since the turn that began with it, its peer may have been
+   * removed, and its keypair wiped and given to another session.
+   */
+  #renewInHand(): void {
+    const peer = this.#destinationOwner();
+    const keypair = peer < 0 ? -1 : this.context.sendingKeypair(peer);
+    this.#handPeer = keypair < 0 ? -1 : peer;
+    this.#handKeypair = keypair;
+    if (keypair >= 0) return;
+    const left = this.#packet.segmentCount - this.#handNext;
+    this.channels.counters.drop(peer < 0 ? DropReason.NoRoute : DropReason.NoKeypair, left);
+  }
+
   /** Places what is left of the packet in hand; false when no batch is free for all of it. */
   #continueInHand(): boolean {
     if (this.#handPeer < 0) return true;
     const packet = this.#packet;
+    if (!this.#renewHandKeypair()) return true;
     this.#handNext = this.#send.append(
       packet,
       this.#handPeer,
@@ -312,6 +363,22 @@ export class Lane {
     if (this.#handNext < packet.segmentCount) return false;
     this.#handPeer = -1;
     return true;
+  }
+
+  /**
+   * A packet may stay in hand over several turns, in which its keypair may have been retired; false
+   * when there is no other one, and the rest of the packet has been dropped.
+   */
+  #renewHandKeypair(): boolean {
+    if (this.context.peers.word(this.#handPeer, PeerWord.Current) === this.#handKeypair) {
+      return true;
+    }
+    this.#handKeypair = this.context.sendingKeypair(this.#handPeer);
+    if (this.#handKeypair >= 0) return true;
+    const left = this.#packet.segmentCount - this.#handNext;
+    this.channels.counters.drop(DropReason.NoKeypair, left);
+    this.#handPeer = -1;
+    return false;
   }
 
   /** Routes the staged packets of a peer whose session is ready; false when it has to wait. */
@@ -339,9 +406,7 @@ export class Lane {
     while (this.#continueInHand() && this.#continueUnstaging()) {
       const subject = this.channels.commands.take();
       if (subject < 0) return;
-      const bits = this.channels.commands.takenBits;
-      if (subject === this.channels.laneSubject) this.#obey(bits);
-      else this.#obeyForPeer(subject, bits);
+      this.#obeyForPeer(subject, this.channels.commands.takenBits);
     }
   }
 
@@ -369,8 +434,11 @@ export class Lane {
     }
   }
 
-  #obey(bits: number): void {
+  /** Does what main asks of the lane itself, whatever else is stuck. */
+  #obey(): void {
     const { channels } = this;
+    if (channels.word(LaneWord.Commands) === 0) return;
+    const bits = channels.takeRequests();
     if ((bits & LaneCommand.Beat) !== 0 && !this.context.isStageStuck()) {
       channels.setWord(LaneWord.BeatAnswer, channels.word(LaneWord.Beat));
     }
@@ -380,6 +448,7 @@ export class Lane {
       channels.setWord(LaneWord.SocketGenerationInUse, generation);
       this.#notice(LaneNotice.Sockets);
     }
+    if ((bits & LaneCommand.ForgetKeys) !== 0) this.context.stage.forgetKeys();
     if ((bits & LaneCommand.Stop) !== 0) this.isStopping = true;
   }
 

@@ -19,6 +19,8 @@ export class LaneContext {
   onSubmitted: () => void = () => {};
   /** Epochs of the batches in the stage, oldest first: a circular queue. */
   readonly #epochs: Int32Array;
+  /** The epoch that was current when the turn began. */
+  #turnEpoch = 0;
   #epochHead = 0;
   #epochTail = 0;
   #completedBefore = -1;
@@ -38,9 +40,12 @@ export class LaneContext {
     this.#epochs = new Int32Array(sealCount + openCount + 1);
   }
 
-  /** Hands a batch to the encryptor stage. */
+  /**
+   * Hands a batch to the encryptor stage. Its keypairs were looked up in this turn, so what the batch
+   * holds may have been retired since the turn began, but not before.
+   */
   submit(batch: number): void {
-    this.#epochs[this.#epochHead] = this.tables.epochs.current();
+    this.#epochs[this.#epochHead] = this.#turnEpoch;
     this.#epochHead = (this.#epochHead + 1) % this.#epochs.length;
     this.stage.submit(batch);
     this.onSubmitted();
@@ -68,7 +73,8 @@ export class LaneContext {
   /** Announces the epoch of the oldest work in hand; call at the start of a turn. */
   announceEpoch(): void {
     const epochs = this.tables.epochs;
-    const oldest = this.isStageEmpty ? epochs.current() : this.#epochs[this.#epochTail];
+    this.#turnEpoch = epochs.current();
+    const oldest = this.isStageEmpty ? this.#turnEpoch : this.#epochs[this.#epochTail];
     epochs.announce(this.lane, oldest);
   }
 
@@ -80,7 +86,7 @@ export class LaneContext {
 
   /**
    * The keypair to seal with, or -1 when there is none. Asks for a handshake when there is none, or
-   * when we were the initiator and it is old.
+   * when it is old and we were the initiator, or it has sealed too many messages.
    */
   sendingKeypair(peer: number): number {
     const { keypairs, limits } = this;
@@ -89,9 +95,10 @@ export class LaneContext {
       this.wantHandshake(peer);
       return -1;
     }
-    const isOld = this.ageMs(keypair) > limits.rekeyAfterMs ||
-      keypairs.field(keypair, KeypairField.SendCounter) > limits.rekeyAfterMessages;
-    if (isOld && keypairs.word(keypair, KeypairWord.IsInitiator) === 1) this.wantHandshake(peer);
+    const isOld = this.ageMs(keypair) >= limits.rekeyAfterMs &&
+      keypairs.word(keypair, KeypairWord.IsInitiator) === 1;
+    const isUsedUp = keypairs.field(keypair, KeypairField.SendCounter) > limits.rekeyAfterMessages;
+    if (isOld || isUsedUp) this.wantHandshake(peer);
     return keypair;
   }
 

@@ -87,6 +87,11 @@ export class ReceiveBatches {
     this.#sink = sink;
   }
 
+  /** Whether a batch is free to receive into. */
+  get hasRoom(): boolean {
+    return this.#free.length > 0;
+  }
+
   /** Receives one datagram or run from the socket of `family` and hands it on. */
   receive(family: typeof AF_INET | typeof AF_INET6): Received {
     const batch = this.#free.take();
@@ -114,13 +119,15 @@ export class ReceiveBatches {
     batches.setWord(batch, BatchWord.Tos, this.port.tos);
     batches.setWord(batch, BatchWord.Count, 0);
     let outAt = batches.outputAt(batch);
-    let messages = 0;
-    for (let done = 0; done < bytes || messages === 0; done += segmentBytes) {
-      const length = Math.min(segmentBytes, bytes - done);
-      if (++messages > RECEIVE_MESSAGES_MAX) break;
-      outAt = this.#classify(batch, inputAt + done, length, outAt);
+    const counters = this.#context.channels.counters;
+    const messages = Math.max(1, Math.ceil(bytes / segmentBytes));
+    const taken = Math.min(messages, RECEIVE_MESSAGES_MAX);
+    for (let i = 0; i < taken; i++) {
+      const length = Math.min(segmentBytes, bytes - i * segmentBytes);
+      outAt = this.#classify(batch, inputAt + i * segmentBytes, length, outAt);
     }
-    this.#context.channels.counters.add(LaneCounter.UdpReceiveMessages, messages);
+    counters.add(LaneCounter.UdpReceiveMessages, messages);
+    if (taken < messages) counters.drop(DropReason.NoBuffer, messages - taken);
   }
 
   /** Looks at one datagram; returns where the next plaintext goes. */

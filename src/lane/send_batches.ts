@@ -20,8 +20,12 @@ import type { LaneContext } from "./lane_context.ts";
 import { SEND_BYTES_MAX } from "./limits.ts";
 import { LaneWord } from "./shared_state.ts";
 
-/** The length of a packet after padding: a multiple of 16, but not beyond the MTU. */
+/**
+ * The length of a packet after padding: a multiple of 16, but not beyond the MTU; an MTU of 0 stands
+ * for one that is not known.
+ */
 export function paddedBytes(bytes: number, mtu: number): number {
+  if (mtu === 0) return (bytes + PADDING_BYTES - 1) & -PADDING_BYTES;
   const rest = bytes > mtu ? bytes % mtu : bytes;
   const padded = (rest + PADDING_BYTES - 1) & -PADDING_BYTES;
   return bytes + Math.min(padded, mtu) - rest;

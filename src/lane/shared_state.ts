@@ -26,10 +26,10 @@ export const HANDSHAKE_MESSAGE = 128;
 
 /** Words that main and a lane share beside the mailboxes, in bytes from the lane's block. */
 export const LaneWord = {
-  /** Main counts up and posts `LaneCommand.Beat`; the lane copies it to `BeatAnswer`. */
+  /** Main counts up and asks for `LaneCommand.Beat`; the lane copies it to `BeatAnswer`. */
   Beat: 0,
   BeatAnswer: 4,
-  /** File descriptors of the UDP sockets, -1 for none; main writes, then posts `Sockets`. */
+  /** File descriptors of the UDP sockets, -1 for none; main writes, then asks for `Sockets`. */
   Udp4Fd: 8,
   Udp6Fd: 12,
   /** Main counts up with each change of sockets; the lane copies it when it uses the new ones. */
@@ -39,12 +39,19 @@ export const LaneWord = {
   Mtu: 24,
   /** 1 once the TUN has gone. */
   TunGone: 28,
+  /** Changes when keys were wiped: ciphers forget the copies that they hold. */
+  KeyGeneration: 36,
   /** 1 after the lane has left its loop. */
   Stopped: 32,
+  /** Bits of `LaneCommand` that main has asked for and the lane has not taken yet. */
+  Commands: 36,
 } as const;
 
-/** Requests to the lane as a whole: bits of the command mailbox's last subject. */
-export const LaneCommand = { Beat: 1, Sockets: 2, Stop: 4 } as const;
+/**
+ * Requests to the lane as a whole. They do not go through the mailbox, where a request for a peer
+ * that has to wait for the socket would hold them up.
+ */
+export const LaneCommand = { Beat: 1, Sockets: 2, Stop: 4, ForgetKeys: 8 } as const;
 /** Notices from the lane as a whole: bits of the event mailbox's last subject. */
 export const LaneNotice = {
   Sockets: 1,
@@ -161,7 +168,7 @@ function planLane(
     blockAt: regions.reserve(LANE_BLOCK_BYTES),
     countersAt: regions.reserve(LANE_COUNTERS_BYTES),
     eventsAt: regions.reserve(mailboxBytes(peerCapacity + 1)),
-    commandsAt: regions.reserve(mailboxBytes(peerCapacity + 1)),
+    commandsAt: regions.reserve(mailboxBytes(peerCapacity)),
     handshakesAt: regions.reserve(ringBytes(HANDSHAKE_SLOTS, HANDSHAKE_SLOT_BYTES)),
     bellAt: regions.reserve(DOORBELL_BYTES),
     encryptorBellAt: regions.reserve(DOORBELL_BYTES),
@@ -198,12 +205,12 @@ export class SharedTables {
 export class LaneChannels {
   /** Lane to main: `PeerEvent` bits per peer, `LaneNotice` bits for the last subject. */
   readonly events: Mailbox;
-  /** Main to lane: `PeerCommand` bits per peer, `LaneCommand` bits for the last subject. */
+  /** Main to lane: `PeerCommand` bits per peer. */
   readonly commands: Mailbox;
   readonly handshakes: Ring;
   readonly counters: LaneCounters;
   readonly batches: BatchTable;
-  /** The subject of both mailboxes that stands for the lane itself. */
+  /** The subject of `events` that stands for the lane itself. */
   readonly laneSubject: number;
   readonly #i32: Int32Array;
   readonly #block: number;
@@ -211,7 +218,7 @@ export class LaneChannels {
   constructor(slab: Slab, shared: SharedPlan, readonly plan: LanePlan) {
     this.laneSubject = shared.peerCapacity;
     this.events = new Mailbox(slab, plan.eventsAt, shared.peerCapacity + 1);
-    this.commands = new Mailbox(slab, plan.commandsAt, shared.peerCapacity + 1);
+    this.commands = new Mailbox(slab, plan.commandsAt, shared.peerCapacity);
     this.handshakes = new Ring(slab, plan.handshakesAt, HANDSHAKE_SLOTS, HANDSHAKE_SLOT_BYTES);
     this.counters = new LaneCounters(slab, plan.countersAt);
     this.batches = new BatchTable(slab, plan.batches);
@@ -222,6 +229,16 @@ export class LaneChannels {
   /** One of the words of `LaneWord`, read atomically. */
   word(word: number): number {
     return Atomics.load(this.#i32, this.#block + (word >> 2));
+  }
+
+  /** Main: asks the lane for something, as bits of `LaneCommand`; ring its doorbell afterwards. */
+  request(bits: number): void {
+    Atomics.or(this.#i32, this.#block + (LaneWord.Commands >> 2), bits);
+  }
+
+  /** Lane: takes what main has asked for. */
+  takeRequests(): number {
+    return Atomics.exchange(this.#i32, this.#block + (LaneWord.Commands >> 2), 0);
   }
 
   /** Sets one of the words of `LaneWord` atomically. */

@@ -69,6 +69,7 @@ export class ControlPlane implements ConfigurationTarget {
   /** The socket that handshake messages leave by; null while there is none. */
   udp: UdpPort | null = null;
   #boundPort = 0;
+  #wipedKeypairs = 0;
   /** Handshake messages that found no socket, with the time they were made. */
   readonly #unsent: { readonly atMs: number; readonly transmit: Transmit }[] = [];
   readonly #slab: Slab;
@@ -162,8 +163,7 @@ export class ControlPlane implements ConfigurationTarget {
 
   /** Posts a request to a lane as a whole. */
   postToLane(lane: number, bits: number): void {
-    const channels = this.channels[lane];
-    channels.commands.post(channels.laneSubject, bits);
+    this.channels[lane].request(bits);
     this.#bells[lane].ring();
   }
 
@@ -198,6 +198,7 @@ export class ControlPlane implements ConfigurationTarget {
       this.channels[lane].commands.post(command.peer, command.bits);
       this.#bells[lane].ring();
     }
+    this.#forgetWipedKeys();
   }
 
   /** Wipes every key. */
@@ -230,6 +231,17 @@ export class ControlPlane implements ConfigurationTarget {
       this.device.onMessage(bytes, from, underLoad, nowMs);
     }
     return ring.peek() >= 0;
+  }
+
+  /** The ciphers of the lanes hold copies of the keys that they used last. */
+  #forgetWipedKeys(): void {
+    const wiped = this.device.wipedKeypairs;
+    if (wiped === this.#wipedKeypairs) return;
+    this.#wipedKeypairs = wiped;
+    for (let lane = 0; lane < this.channels.length; lane++) {
+      this.channels[lane].setWord(LaneWord.KeyGeneration, wiped | 0);
+      this.postToLane(lane, LaneCommand.ForgetKeys);
+    }
   }
 
   #keepUnsent(transmit: Transmit): void {

@@ -4,14 +4,14 @@
  *
  * Who writes what:
  * - main alone: state, lane, the three keypair slots, keepalive interval, `watch`;
- * - the lane alone: byte counters and all times (except where a field says otherwise);
+ * - the lane: byte counters and all times; main writes `UnansweredSinceMs` and
+ *   `UnacknowledgedSinceMs` as well when their timers fire, so the lane must not cache them;
  * - both, under the record's endpoint lock: the endpoint.
  *
  * Times are milliseconds on CLOCK_BOOTTIME as doubles, 0 for "never" or "not pending". A double at
  * an aligned place is stored in one machine instruction on x86-64 and arm64, so no reader sees a
  * torn one.
  */
-import { invariant } from "../base/invariant.ts";
 import type { Slab } from "../memory/slab.ts";
 import { copyEndpoint, ENDPOINT_BYTES } from "./endpoint.ts";
 
@@ -131,18 +131,6 @@ export class PeerTable {
   /** Adds to one of the fields of `PeerField`; only its writer may call this. */
   addField(peer: number, field: number, value: number): void {
     this.#slab.f64[(this.at(peer) + field) >> 3] += value;
-  }
-
-  /** Makes the record a fresh one of a peer on `lane`, without keys and without endpoint. */
-  reset(peer: number, lane: number): void {
-    invariant(peer >= 0 && peer < this.capacity, "peer slot out of range");
-    const at = this.at(peer);
-    this.#slab.u8.fill(0, at, at + PEER_RECORD_BYTES);
-    this.setWord(peer, PeerWord.Current, -1);
-    this.setWord(peer, PeerWord.Previous, -1);
-    this.setWord(peer, PeerWord.Next, -1);
-    this.setWord(peer, PeerWord.Lane, lane);
-    this.setWord(peer, PeerWord.InUse, 1);
   }
 
   /** Copies the peer's endpoint record to `to`, a place in the slab; never a torn one. */

@@ -81,6 +81,11 @@ export class Device implements ConfigurationTarget {
   #underLoadUntilMs = -Infinity;
   #reclaimAtMs = Infinity;
 
+  /** Counts the keypairs that were wiped so far. */
+  get wipedKeypairs(): number {
+    return this.#keypairs.wipedCount;
+  }
+
   /** How many handshake messages were dropped, by `DropReason`. */
   readonly drops = new Float64Array(DROP_REASON_COUNT);
 

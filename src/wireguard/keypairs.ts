@@ -35,6 +35,9 @@ export interface Session {
   readonly keys: TransportKeys;
 }
 
+/** Other uses between two uses of a slot, as long as there are slots enough. */
+const REUSE_DISTANCE = 64;
+
 interface Retired {
   readonly epoch: number;
   readonly slots: readonly number[];
@@ -46,10 +49,13 @@ export class Keypairs {
   readonly #table: KeypairTable;
   readonly #peers: PeerTable;
   readonly #epochs: EpochTable;
-  /** Free slots as a ring: the one that has been free for longest is used first. */
+  /** Slots that have been used and are free again, as a ring: the longest free one goes first. */
   readonly #free: Int32Array;
   #freeHead = 0;
-  #freeCount: number;
+  #freeCount = 0;
+  /** Slots from here on have never been used: untouched memory costs nothing. */
+  #untouched = 0;
+  #wipedCount = 0;
   readonly #generations: Uint16Array;
   readonly #indexes: Int32Array;
   readonly #owners: Int32Array;
@@ -67,8 +73,7 @@ export class Keypairs {
     this.#table = table;
     this.#peers = peers;
     this.#epochs = epochs;
-    this.#free = new Int32Array(table.capacity).map((_, slot) => slot);
-    this.#freeCount = table.capacity;
+    this.#free = new Int32Array(table.capacity);
     this.#indexes = new Int32Array(table.capacity);
     this.#owners = new Int32Array(table.capacity).fill(-1);
     this.#generations = new Uint16Array(table.capacity);
@@ -82,16 +87,19 @@ export class Keypairs {
 
   /** How many slots are free. */
   get freeCount(): number {
-    return this.#freeCount;
+    return this.#freeCount + this.#table.capacity - this.#untouched;
+  }
+
+  /** Counts the keypairs that were wiped: whoever keeps copies of keys compares and wipes his own. */
+  get wipedCount(): number {
+    return this.#wipedCount;
   }
 
   /** Reserves a slot and an index for a handshake with `peer`; -1 when all slots are taken. */
   reserve(peer: number): number {
-    if (this.#freeCount === 0) this.reclaim();
-    if (this.#freeCount === 0) return -1;
-    const slot = this.#free[this.#freeHead];
-    this.#freeHead = (this.#freeHead + 1) % this.#free.length;
-    this.#freeCount--;
+    if (this.freeCount === 0) this.reclaim();
+    const slot = this.#takeFree();
+    if (slot < 0) return -1;
     const lane = this.#peers.word(peer, PeerWord.Lane);
     let index = 0;
     while (index === 0) {
@@ -239,9 +247,21 @@ export class Keypairs {
     this.#slotByIndex.delete(this.#indexes[slot]);
   }
 
+  /** A used slot when enough of them are free that none comes back soon, else a new one. */
+  #takeFree(): number {
+    const isFull = this.#untouched === this.#table.capacity;
+    if (!isFull && this.#freeCount < REUSE_DISTANCE) return this.#untouched++;
+    if (this.#freeCount === 0) return -1;
+    const slot = this.#free[this.#freeHead];
+    this.#freeHead = (this.#freeHead + 1) % this.#free.length;
+    this.#freeCount--;
+    return slot;
+  }
+
   #makeFree(slot: number): void {
     invariant(this.#owners[slot] >= 0, "a keypair slot is freed once");
     this.#table.wipe(slot);
+    this.#wipedCount++;
     this.#owners[slot] = -1;
     const tail = (this.#freeHead + this.#freeCount) % this.#free.length;
     this.#free[tail] = slot;

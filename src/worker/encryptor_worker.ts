@@ -4,7 +4,7 @@ import { EventFd } from "../../ffi/eventfd.ts";
 import { selectPacketAead } from "../crypto/select.ts";
 import { instantiateKernels } from "../kernels/kernels.ts";
 import { Encryptor, serveRings } from "../lane/encryptor.ts";
-import { LaneChannels, SharedTables } from "../lane/shared_state.ts";
+import { LaneChannels, LaneWord, SharedTables } from "../lane/shared_state.ts";
 import { Doorbell } from "../memory/doorbell.ts";
 import { Ring } from "../memory/ring.ts";
 import { attachSlab } from "../memory/slab.ts";
@@ -16,13 +16,13 @@ export function runEncryptor(start: EncryptorStart, post: (message: WorkerMessag
   const slab = attachSlab(start.memory);
   const lanePlan = start.plan.lanes[start.lane];
   const { keypairs } = new SharedTables(slab, start.plan);
-  const { batches } = new LaneChannels(slab, start.plan, lanePlan);
+  const channels = new LaneChannels(slab, start.plan, lanePlan);
   const { aead } = selectPacketAead(
     slab,
     instantiateKernels(start.memory),
     lanePlan.aeadScratchAt,
   );
-  const encryptor = new Encryptor(slab, batches, keypairs, aead);
+  const encryptor = new Encryptor(slab, channels.batches, keypairs, aead);
   const slots = start.plan.batchRingSlots;
   const submitted = new Ring(slab, lanePlan.submittedAt, slots, 4);
   const completed = new Ring(slab, lanePlan.completedAt, slots, 4);
@@ -33,11 +33,16 @@ export function runEncryptor(start: EncryptorStart, post: (message: WorkerMessag
   const epoll = new Epoll();
   epoll.add(start.encryptorBellFd, EPOLLIN, 0);
   const fault = makeFault(start.fault, "encryptor");
+  let keyGeneration = 0;
   post({ type: "running", aead: aead.name });
   for (;;) {
     if (serveRings(slab, encryptor, submitted, completed, laneBell) > 0) {
       fault();
       continue;
+    }
+    if (channels.word(LaneWord.KeyGeneration) !== keyGeneration) {
+      keyGeneration = channels.word(LaneWord.KeyGeneration);
+      aead.forgetKeys();
     }
     ownBell.willSleep();
     if (submitted.peek() < 0) epoll.wait(-1);

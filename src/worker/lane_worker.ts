@@ -25,6 +25,8 @@ import type { LaneStart, WorkerMessage } from "./messages.ts";
 const Token = { Bell: 0, Tun: 1, Udp4: 2, Udp6: 3 } as const;
 /** How long a lane whose socket was full waits before it tries again. */
 const SOCKET_FULL_WAIT_MS = 1;
+/** How long a lane that ends lets go out what it has taken in. */
+const FINISH_MS = 200;
 
 /** Runs the lane until main asks it to stop. */
 export function runLane(start: LaneStart, post: (message: WorkerMessage) => void): void {
@@ -44,6 +46,8 @@ class LaneHost {
   readonly #bellSignal: EventFd;
   #udp4Fd = -1;
   #udp6Fd = -1;
+  /** Ports that are not watched at the moment, as bits of `Ready`. */
+  #unwatched = 0;
 
   constructor(start: LaneStart) {
     this.#start = start;
@@ -81,11 +85,13 @@ class LaneHost {
     let isBusy = true;
     while (!lane.isStopping) {
       const waitMs = isBusy ? 0 : this.#waitMs();
+      this.#watchAgain();
       this.#collect(this.#epoll.wait(waitMs));
       if (!isBusy) this.#bell.isAwake();
       isBusy = lane.turn(systemClock.nowMs());
       fault();
     }
+    this.#finish();
     lane.channels.setWord(LaneWord.Stopped, 1);
     lane.context.post(lane.channels.laneSubject, LaneNotice.Stopped);
     lane.wakeMain();
@@ -95,7 +101,42 @@ class LaneHost {
   #waitMs(): number {
     this.#bell.willSleep();
     if (!this.#lane.prepareSleep()) return 0;
+    this.#unwatchDeferred();
     return this.#lane.isSocketFull ? SOCKET_FULL_WAIT_MS : -1;
+  }
+
+  /**
+   * Stops watching ports that are ready but cannot be read until something else has happened: they
+   * would end every wait at once.
+   */
+  #unwatchDeferred(): void {
+    const deferred = this.#lane.deferred & ~this.#unwatched;
+    if (deferred !== 0) this.#setWatched(deferred, 0);
+    this.#unwatched |= deferred;
+  }
+
+  #watchAgain(): void {
+    const wanted = this.#unwatched & ~this.#lane.deferred;
+    if (wanted === 0) return;
+    this.#setWatched(wanted, EPOLLIN);
+    this.#unwatched &= ~wanted;
+  }
+
+  #setWatched(ports: number, events: number): void {
+    if ((ports & Ready.Tun) !== 0) this.#epoll.modify(this.#start.tunFd, events, Token.Tun);
+    if ((ports & Ready.Udp4) !== 0) this.#epoll.modify(this.#udp4Fd, events, Token.Udp4);
+    if ((ports & Ready.Udp6) !== 0) this.#epoll.modify(this.#udp6Fd, events, Token.Udp6);
+  }
+
+  /** Sends what has been taken in; the TUN and the sockets are not read any more. */
+  #finish(): void {
+    this.#setWatched(Ready.Tun | Ready.Udp4 | Ready.Udp6, 0);
+    const endMs = systemClock.nowMs() + FINISH_MS;
+    let nowMs = systemClock.nowMs();
+    while (!this.#lane.finish(nowMs) && nowMs < endMs) {
+      this.#epoll.wait(1);
+      nowMs = systemClock.nowMs();
+    }
   }
 
   /** Turns events into readiness. A level-triggered event that is not dealt with comes again. */
@@ -126,6 +167,8 @@ class LaneHost {
     this.#udp4Fd = channels.word(LaneWord.Udp4Fd);
     this.#udp6Fd = channels.word(LaneWord.Udp6Fd);
     this.#lane.setUdp(this.#makePort());
+    this.#lane.ready &= Ready.Tun;
+    this.#unwatched &= Ready.Tun;
     if (this.#udp4Fd >= 0) this.#epoll.add(this.#udp4Fd, EPOLLIN, Token.Udp4);
     if (this.#udp6Fd >= 0) this.#epoll.add(this.#udp6Fd, EPOLLIN, Token.Udp6);
   }

@@ -14,6 +14,7 @@ const HEADERS = [
   "linux/time_types.h",
   "linux/virtio_net.h",
   "net/if.h",
+  "netdb.h",
   "netinet/in.h",
   "netinet/udp.h",
   "poll.h",
@@ -30,6 +31,7 @@ const HEADERS = [
   "sys/prctl.h",
   "sys/socket.h",
   "sys/stat.h",
+  "sys/syscall.h",
   "sys/timerfd.h",
   "sys/uio.h",
   "sys/un.h",
@@ -129,6 +131,17 @@ function layoutAssertions(arch: keyof typeof layout.EpollEventByArch): string[] 
   });
   check("struct dirent", layout.Dirent, { type: "d_type", name: "d_name" }, false);
   check("struct passwd", layout.Passwd, { dir: "pw_dir" }, false);
+  check("struct addrinfo", layout.Addrinfo, {
+    flags: "ai_flags",
+    family: "ai_family",
+    socktype: "ai_socktype",
+    protocol: "ai_protocol",
+    addrlen: "ai_addrlen",
+    addr: "ai_addr",
+    next: "ai_next",
+  });
+  check("struct ucred", layout.Ucred, { pid: "pid", uid: "uid", gid: "gid" });
+  assertions.push("SYS_pidfd_open == 434");
   check("struct sock_filter", layout.SockFilter, { code: "code", jt: "jt", jf: "jf", k: "k" });
   check("struct sock_fprog", layout.SockFprog, { length: "len", filter: "filter" });
   const opaque = layout.OpaqueBytes;
@@ -149,6 +162,7 @@ const FILES = [
   "pages",
   "path_watch",
   "process",
+  "resolver",
   "socket",
   "timerfd",
   "tun",

@@ -160,6 +160,11 @@ export class NodeProcess {
     return processTree(this.pid).reduce((sum, pid) => sum + cpuSecondsOf(pid), 0);
   }
 
+  /** Resident memory of the process and its children, in bytes. */
+  residentBytes(): number {
+    return processTree(this.pid).reduce((sum, pid) => sum + memoryOf(pid, "VmRSS"), 0);
+  }
+
   /**
    * What the kernel has counted on the interface, while it is in the node's own namespace: packets
    * that the node wrote are received, those that it read are sent.
@@ -236,6 +241,16 @@ export function cpuSecondsOf(pid: number): number {
     const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return (Number(fields[11]) + Number(fields[12])) / 100;
+  } catch {
+    return 0;
+  }
+}
+
+/** A memory figure of /proc/PID/status in bytes: `VmRSS` is now, `VmHWM` the peak. */
+export function memoryOf(pid: number, field: "VmRSS" | "VmHWM"): number {
+  try {
+    const status = Deno.readTextFileSync(`/proc/${pid}/status`);
+    return Number(new RegExp(`^${field}:\\s*(\\d+) kB`, "m").exec(status)?.[1] ?? 0) * 1024;
   } catch {
     return 0;
   }

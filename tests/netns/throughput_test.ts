@@ -5,6 +5,7 @@ import {
   CHANGEABLE_PAIRS,
   connectUp,
   LONGHAUL_PAIR,
+  longhaulOnly,
   OWN_PAIRS,
   pairTest,
 } from "./pair.ts";

@@ -44,7 +44,7 @@ export interface LaneTables {
 export class LaneModel {
   nowMs = 0;
   readonly events = new Map<number, number>();
-  /** Whether `WantHandshake` was ever posted while it was already pending. */
+  /** Packets that wait for a session, oldest first. */
   readonly staged = new Map<number, Uint8Array[]>();
   readonly received: { peer: number; payload: Uint8Array }[] = [];
   readonly counts = { sealed: 0, opened: 0, keepalives: 0, refused: 0, dropped: 0, commands: 0 };

@@ -366,6 +366,28 @@ Deno.test("a peer that comes back is asked for a handshake at once, but old init
   assertEquals(a.inbox, ["hello again"]);
 });
 
+Deno.test("a peer configured afresh within one tick of the clock is greeted with a newer stamp", () => {
+  const { network, a, b } = connectedPair();
+  network.passes = () => false;
+  a.device.apply({
+    replacePeers: true,
+    peers: [peer(b.publicKey, { endpoint: b.address, keepaliveSeconds: 1 })],
+  });
+  a.pump();
+  network.passes = () => true;
+  const second = network.sentSince(0, Initiation, a)[1];
+  network.runFor(30);
+  network.deliver(second, a.address);
+  assertEquals(network.sentSince(0, Response, b).length, 2);
+});
+
+Deno.test("peers that come and go within one change leave no slot behind", () => {
+  const node = lone({ peerCapacity: 2 });
+  for (let i = 0; i < 5; i++) node.configure(peer(key(9)), peer(key(9), { remove: true }));
+  node.configure(peer(key(1)), peer(key(2)));
+  assertEquals(node.device.status().peers.length, 2);
+});
+
 Deno.test("closing zeroes every key", () => {
   const { network, a, b } = connectedPair({}, { presharedKey: key(5) });
   network.runFor(130_000);

@@ -23,7 +23,10 @@ function setUp(capacity = 8) {
   const peers = new PeerTable(slab, peersAt, 2);
   const table = new KeypairTable(slab, keypairsAt, capacity, 0x5eed);
   const epochs = new EpochTable(slab, epochsAt, 1);
-  peers.reset(PEER, 3);
+  for (const word of [PeerWord.Current, PeerWord.Previous, PeerWord.Next]) {
+    peers.setWord(PEER, word, -1);
+  }
+  peers.setWord(PEER, PeerWord.Lane, 3);
   const keypairs = new Keypairs(slab, table, peers, epochs, new SeededRandom(1));
   const install = (isInitiator: boolean) => {
     const slot = keypairs.reserve(PEER);

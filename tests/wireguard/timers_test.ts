@@ -330,6 +330,50 @@ Deno.test("the initiator rekeys once when it receives on a key of 165 s, the res
   assertEquals(times(network.sentSince(START_MS + 1, Initiation)), [START_MS + 165_000]);
 });
 
+Deno.test("receiving on an old key leads to one handshake per session, however often the lane asks", () => {
+  const { network, a, b } = connectedPair();
+  network.run(START_MS + 165_000);
+  network.passes = () => false;
+  for (const count of [1, 1]) {
+    a.device.onPeerEvent(a.slotOf(b), PeerEvent.ReceivedOnOldKey, network.nowMs);
+    a.pump();
+    assertEquals(network.sentSince(START_MS + 1, Initiation, a).length, count);
+    network.nowMs += 5_334;
+  }
+  network.passes = () => true;
+  network.runFor(1_000);
+  const renewedMs =
+    a.events.findLast(({ code }) => code === DeviceEventCode.SessionEstablished)!.atMs;
+  assert(renewedMs > START_MS + 165_000);
+  network.run(renewedMs + 165_000);
+  b.send(a, "old again");
+  network.runFor(0);
+  assertEquals(network.sentSince(renewedMs + 1, Initiation, a).length, 1);
+});
+
+Deno.test("a handshake message puts the persistent keepalive off as well", () => {
+  const { network, a, b } = connectedPair();
+  network.runFor(15_000);
+  b.configure({ publicKey: a.publicKey, keepaliveSeconds: 25, allowedIps: [] });
+  const onMs = network.nowMs;
+  network.runFor(20_000);
+  network.passes = ({ type }) => type !== Transport;
+  a.device.onPeerEvent(a.slotOf(b), PeerEvent.WantHandshake, network.nowMs);
+  a.pump();
+  network.run(onMs + 60_000);
+  assertEquals(times(network.sentSince(onMs, Transport, b)), [onMs, onMs + 45_000]);
+});
+
+Deno.test("a change that has nothing to do with keepalives sends none", () => {
+  const { network, a, b } = connectedPair();
+  a.configure({ publicKey: b.publicKey, keepaliveSeconds: 25, allowedIps: [] });
+  network.runFor(12_000);
+  const sent = network.sent.length;
+  a.configure({ publicKey: b.publicKey, keepaliveSeconds: 30, allowedIps: [] });
+  a.configure({ publicKey: b.publicKey, endpoint: b.address, allowedIps: [] });
+  assertEquals(network.sent.length, sent);
+});
+
 Deno.test("a key of 180 s neither seals nor opens", () => {
   const { network, a, b } = connectedPair();
   network.run(START_MS + 180_000);

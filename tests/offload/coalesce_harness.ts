@@ -1,0 +1,114 @@
+/** Runs packets through the coalescer and compares what it writes with the reference. */
+import { assert, assertEquals } from "@std/assert";
+import {
+  GRO_IOVEC_REGION_BYTES,
+  GRO_PACKETS_MAX,
+  GroCoalescer,
+  type GroItem,
+  type GroOptions,
+  type GroSink,
+  IOVEC_BYTES,
+} from "../../src/offload/gro_coalesce.ts";
+import type { ChecksumKernel } from "../../src/wire/checksum_kernel.ts";
+import { coalesceReference } from "../reference/gro_coalesce_reference.ts";
+import { slabWithKernels } from "./packet_builder.ts";
+import { assertSameBytes } from "./split_harness.ts";
+
+export const { slab, kernels } = slabWithKernels(1 << 25);
+const IOVECS = 4096;
+const PACKETS = 1 << 16;
+const HEADROOM = 64;
+/** Chosen so that adding a place in the slab carries into the upper half. */
+export const SLAB_ADDRESS = 0x7f3c_ffff_0000;
+
+/** What a sink saw of one item. */
+export interface Written {
+  /** All iovecs put together. */
+  bytes: Uint8Array;
+  iovecs: { at: number; bytes: number }[];
+  item: GroItem;
+}
+
+/** Gathers what a device would get. */
+export class GatheringSink implements GroSink {
+  readonly written: Written[] = [];
+  constructor(readonly coalescer: () => GroCoalescer) {}
+
+  write(iovecAt: number, iovecCount: number, totalBytes: number): void {
+    const iovecs = [];
+    const parts: number[] = [];
+    for (let i = 0; i < iovecCount; i++) {
+      const word = (iovecAt + i * IOVEC_BYTES) / 4;
+      const address = slab.u32[word] + slab.u32[word + 1] * 2 ** 32;
+      const bytes = slab.u32[word + 2];
+      assertEquals(slab.u32[word + 3], 0);
+      const at = address - SLAB_ADDRESS;
+      iovecs.push({ at, bytes });
+      parts.push(...slab.u8.subarray(at, at + bytes));
+    }
+    assertEquals(parts.length, totalBytes, "total bytes");
+    assert(iovecCount * IOVEC_BYTES <= GRO_IOVEC_REGION_BYTES);
+    this.written.push({ bytes: new Uint8Array(parts), iovecs, item: { ...this.coalescer().item } });
+  }
+}
+
+/** A coalescer over the harness's slab. */
+export function makeCoalescer(
+  options: Partial<GroOptions> = {},
+  kernel: ChecksumKernel = kernels.wasm,
+): GroCoalescer {
+  const all = { slabAddress: SLAB_ADDRESS, vnetHeader: true, tcp: true, udp: true, ...options };
+  return new GroCoalescer(slab, kernel, IOVECS, all);
+}
+
+/** Puts packets into the slab as the lane does, and adds them; returns where each stands. */
+export function addAll(coalescer: GroCoalescer, packets: Uint8Array[]): number[] {
+  let at = PACKETS;
+  return packets.map((packet) => {
+    const place = at + HEADROOM;
+    slab.u8.fill(0xee, at, place);
+    slab.u8.set(packet, place);
+    assert(coalescer.add(place, packet.length), "there is room");
+    at = place + packet.length;
+    return place;
+  });
+}
+
+/** What a coalescer writes for one batch of packets. */
+export function coalesce(
+  packets: Uint8Array[],
+  options: Partial<GroOptions> = {},
+  kernel: ChecksumKernel = kernels.wasm,
+): Written[] {
+  const coalescer = makeCoalescer(options, kernel);
+  const sink = new GatheringSink(() => coalescer);
+  assert(packets.length <= GRO_PACKETS_MAX);
+  addAll(coalescer, packets);
+  coalescer.flush(sink);
+  assertEquals(coalescer.length, 0);
+  return sink.written;
+}
+
+/** Coalesces with every kernel, demands the reference's bytes and returns them. */
+export function checkCoalesce(
+  packets: Uint8Array[],
+  where: string,
+  options: Partial<GroOptions> = {},
+): Uint8Array[] {
+  const switches = { vnetHeader: true, tcp: true, udp: true, ...options };
+  const expected = coalesceReference(packets, switches);
+  for (const [name, kernel] of Object.entries(kernels)) {
+    const written = coalesce(packets, options, kernel);
+    assertEquals(written.length, expected.length, `${where}, ${name}: number of writes`);
+    for (let i = 0; i < expected.length; i++) {
+      assertSameBytes(written[i].bytes, expected[i], `${where}, ${name}, write ${i}`);
+    }
+  }
+  return expected;
+}
+
+/** Number of packets that were merged into each write. */
+export function shape(packets: Uint8Array[], options: Partial<GroOptions> = {}): number[] {
+  checkCoalesce(packets, "shape", options);
+  return coalesce(packets, options).map((written) => written.iovecs.length);
+}

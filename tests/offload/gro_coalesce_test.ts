@@ -1,0 +1,535 @@
+import { assert, assertEquals } from "@std/assert";
+import { SeededRandom } from "../../src/base/random.ts";
+import { internetChecksum, pseudoHeader } from "../reference/checksum_reference.ts";
+import { GRO_IOVECS_MAX, GRO_PACKETS_MAX } from "../../src/offload/gro_coalesce.ts";
+import {
+  addAll,
+  checkCoalesce,
+  coalesce,
+  GatheringSink,
+  makeCoalescer,
+  shape,
+  slab,
+} from "./coalesce_harness.ts";
+import {
+  ACK,
+  buildPacket,
+  CWR,
+  FIN,
+  type PacketFields,
+  pattern,
+  PSH,
+  TCP,
+  TIMESTAMPS,
+  UDP,
+} from "./packet_builder.ts";
+
+const versions = [4, 6] as const;
+
+/** Consecutive TCP segments with payloads of these lengths; `change` may alter each one's fields. */
+function segments(
+  lengths: number[],
+  fields: Partial<PacketFields> = {},
+  change: (index: number) => Partial<PacketFields> = () => ({}),
+): Uint8Array[] {
+  let sequence = fields.sequence ?? 5000;
+  return lengths.map((length, i) => {
+    const payload = pattern(length, i + 1);
+    const packet = buildPacket({ ...fields, sequence, payload, id: 100 + i, ...change(i) });
+    sequence = (sequence + length) % 2 ** 32;
+    return packet;
+  });
+}
+
+/** UDP datagrams of one flow with payloads of these lengths. */
+function datagrams(lengths: number[], fields: Partial<PacketFields> = {}): Uint8Array[] {
+  return lengths.map((length, i) =>
+    buildPacket({ ...fields, protocol: UDP, payload: pattern(length, i + 1), id: 100 + i })
+  );
+}
+
+/** Sets bytes of a packet, leaving its checksums as they are. */
+function patched(packet: Uint8Array, at: number, ...bytes: number[]): Uint8Array {
+  const copy = packet.slice();
+  copy.set(bytes, at);
+  return copy;
+}
+
+Deno.test("TCP segments in order become one super-packet, both versions", () => {
+  for (const version of versions) {
+    for (const tcpOptions of [new Uint8Array(), TIMESTAMPS, pattern(40)]) {
+      const packets = segments([1400, 1400, 1400, 700], { version, tcpOptions });
+      assertEquals(shape(packets), [4]);
+    }
+  }
+});
+
+Deno.test("UDP datagrams of one length become one super-packet, both versions", () => {
+  for (const version of versions) {
+    assertEquals(shape(datagrams([900, 900, 900, 5], { version })), [4]);
+  }
+});
+
+Deno.test("rule 19: IPv4 options keep a packet alone", () => {
+  assertEquals(shape(segments([100, 100, 100], { ipOptions: pattern(4) })), [1, 1, 1]);
+  const options = (i: number) => i === 1 ? { ipOptions: pattern(4) } : {};
+  assertEquals(shape(segments([100, 100, 100], {}, options)), [1, 1, 1]);
+});
+
+Deno.test("rule 19: IPv6 extension headers keep a packet alone", () => {
+  for (const type of [0, 43, 44, 51, 60, 135]) {
+    const extensions = [{ type, bytes: new Uint8Array(8) }];
+    assertEquals(shape(segments([100, 100], { version: 6, extensions })), [1, 1]);
+  }
+});
+
+Deno.test("rule 19: a length field that does not match keeps a packet alone", () => {
+  for (const version of versions) {
+    const at = version === 4 ? 2 : 4;
+    for (const length of [0, 10, 139, 141, 5000]) {
+      const [a, b, c] = segments([100, 100, 100], { version });
+      assertEquals(shape([a, patched(b, at, length >> 8, length & 255), c]), [1, 1, 1]);
+    }
+  }
+});
+
+Deno.test("rule 19: a UDP length that does not match keeps a datagram alone", () => {
+  const [a, b, c] = datagrams([100, 100, 100]);
+  for (const length of [0, 7, 107, 109]) {
+    assertEquals(shape([a, patched(b, 24, 0, length), c]), [1, 1, 1]);
+  }
+});
+
+Deno.test("rule 19: fragments are never merged", () => {
+  for (const fragmentField of [0x2000, 0x2001, 0x0001, 0x1fff]) {
+    assertEquals(shape(segments([100, 100], { fragmentField })), [1, 1]);
+    assertEquals(shape(datagrams([100, 100], { fragmentField })), [1, 1]);
+  }
+});
+
+Deno.test("rule 19: packets without payload are never merged", () => {
+  for (const version of versions) {
+    assertEquals(shape(segments([0, 0, 0], { version })), [1, 1, 1]);
+    assertEquals(shape(datagrams([0, 0, 0], { version })), [1, 1, 1]);
+    assertEquals(shape(segments([100, 0, 100], { version })), [1, 1, 1]);
+  }
+});
+
+Deno.test("rule 19: only ACK, or ACK and PSH, may be merged", () => {
+  for (let flags = 0; flags < 256; flags++) {
+    const merged = flags === ACK || flags === (ACK | PSH);
+    const second = (i: number) => ({ flags: i === 1 ? flags : ACK });
+    assertEquals(shape(segments([100, 100], {}, second)), merged ? [2] : [1, 1], `flags ${flags}`);
+    const first = (i: number) => ({ flags: i === 0 ? flags : ACK });
+    assertEquals(shape(segments([100, 100], {}, first)), flags === ACK ? [2] : [1, 1]);
+  }
+});
+
+Deno.test("rule 19: the flag bits beside the data offset must be zero", () => {
+  for (let bit = 1; bit < 16; bit <<= 1) {
+    const [a, b] = segments([100, 100]);
+    const sum = b[36] * 256 + b[37] - bit * 256;
+    const both = patched(patched(b, 32, b[32] | bit), 36, (sum >> 8) & 255, sum & 255);
+    assertEquals(shape([a, both]), [1, 1]);
+  }
+});
+
+Deno.test("rule 19: a TCP header shorter than 20 bytes or longer than the packet stays alone", () => {
+  const [a, b] = segments([30, 30]);
+  for (const words of [0, 1, 4, 13, 15]) {
+    assertEquals(shape([a, patched(b, 32, words << 4)]), [1, 1]);
+  }
+});
+
+Deno.test("rule 19: TCP and UDP can be switched off separately", () => {
+  const packets = [...segments([100, 100]), ...datagrams([100, 100])];
+  assertEquals(shape(packets, { tcp: true, udp: true }), [2, 2]);
+  assertEquals(shape(packets, { tcp: false, udp: true }), [1, 1, 2]);
+  assertEquals(shape(packets, { tcp: true, udp: false }), [2, 1, 1]);
+  assertEquals(shape(packets, { tcp: false, udp: false }), [1, 1, 1, 1]);
+});
+
+Deno.test("rule 26: the switches may change between two flushes", () => {
+  const coalescer = makeCoalescer();
+  const counts = [true, false, true].map((isOn) => {
+    coalescer.tcp = isOn;
+    coalescer.udp = isOn;
+    const sink = new GatheringSink(() => coalescer);
+    addAll(coalescer, [...segments([100, 100]), ...datagrams([100, 100])]);
+    coalescer.flush(sink);
+    return sink.written.length;
+  });
+  assertEquals(counts, [2, 4, 2]);
+});
+
+Deno.test("rule 20: another flow is never merged (hazard 65)", () => {
+  const changes: Partial<PacketFields>[] = [
+    { source: 9 },
+    { destination: 9 },
+    { sourcePort: 9 },
+    { destinationPort: 9 },
+    { acknowledgment: 78 },
+  ];
+  for (const version of versions) {
+    for (const change of changes) {
+      const packets = segments([100, 100], { version }, (i) => i === 1 ? change : {});
+      assertEquals(shape(packets), [1, 1], `v${version} ${JSON.stringify(change)}`);
+    }
+  }
+  const [tcp] = segments([100]);
+  const [udp] = datagrams([112]);
+  assertEquals(shape([tcp, udp]), [1, 1]);
+});
+
+/** Redoes the UDP checksum of a packet whose addresses were changed. */
+function withUdpChecksum(packet: Uint8Array, transport: number): Uint8Array {
+  const part = packet.subarray(transport);
+  part.fill(0, 6, 8);
+  const checksum = internetChecksum(pseudoHeader(packet, UDP, part.length), part);
+  part.set([checksum >> 8, checksum & 255], 6);
+  return packet;
+}
+
+Deno.test("rule 20: every byte of an IPv6 address tells flows apart (hazard 65)", () => {
+  for (let at = 8; at < 40; at++) {
+    const [a, b] = datagrams([100, 100], { version: 6 });
+    b[at] ^= 1;
+    withUdpChecksum(b, 40);
+    assertEquals(shape([a, b, a, b]), [2, 2], `byte ${at}`);
+    assertEquals(shape([a, b]), [1, 1], `byte ${at}`);
+  }
+});
+
+Deno.test("rule 20: another TOS, flow label, DF, TTL, window or options are never merged", () => {
+  const [other] = [pattern(12, 9)];
+  const cases: [4 | 6, Partial<PacketFields>, Partial<PacketFields>][] = [
+    [4, {}, { tos: 4 }],
+    [4, {}, { tos: 3 }],
+    [4, {}, { ttl: 63 }],
+    [4, {}, { fragmentField: 0 }],
+    [4, {}, { fragmentField: 0xc000 }],
+    [6, {}, { tos: 4 }],
+    [6, {}, { tos: 1 }],
+    [6, {}, { ttl: 63 }],
+    [6, {}, { flowLabel: 5 }],
+    [4, {}, { window: 502 }],
+    [4, { tcpOptions: TIMESTAMPS }, { tcpOptions: other }],
+    [6, { tcpOptions: TIMESTAMPS }, { tcpOptions: other }],
+    [4, { tcpOptions: TIMESTAMPS }, { tcpOptions: new Uint8Array() }],
+    [4, { tcpOptions: new Uint8Array() }, { tcpOptions: TIMESTAMPS }],
+  ];
+  for (const [version, common, change] of cases) {
+    const packets = segments([100, 100], { version, ...common }, (i) => i === 1 ? change : {});
+    assertEquals(shape(packets), [1, 1], `v${version} ${JSON.stringify(change)}`);
+  }
+});
+
+Deno.test("rule 20: UDP with another TOS, DF or TTL is never merged", () => {
+  for (const change of [{ tos: 4 }, { ttl: 9 }, { fragmentField: 0 }]) {
+    const [a] = datagrams([100]);
+    const [b] = datagrams([100], change);
+    assertEquals(shape([a, b, a]), [1, 1, 1]);
+  }
+});
+
+Deno.test("rule 20: every word of the TCP options counts", () => {
+  const options = pattern(40, 6);
+  for (let word = 0; word < 10; word++) {
+    const changed = options.slice();
+    changed[word * 4 + (word % 4)] ^= 0x10;
+    const change = (i: number) => ({ tcpOptions: i === 1 ? changed : options });
+    assertEquals(shape(segments([100, 100], {}, change)), [1, 1], `word ${word}`);
+  }
+});
+
+Deno.test("rule 21: a gap, an overlap or a repetition is never merged", () => {
+  for (const sequence of [5099, 5101, 5000, 4999, 6000]) {
+    const packets = segments([100, 100], {}, (i) => i === 1 ? { sequence } : {});
+    assertEquals(shape(packets), [1, 1]);
+  }
+});
+
+Deno.test("rule 21: sequence numbers wrap within an item (hazard 61)", () => {
+  assertEquals(shape(segments([100, 100, 100], { sequence: 0xffffff9c })), [3]);
+  assertEquals(shape(segments([100, 100, 100], { sequence: 0xffffffff })), [3]);
+  assertEquals(shape(segments([100, 100], { sequence: 0xffffff9c }).reverse()), [2]);
+});
+
+Deno.test("rule 21: PSH goes into the head and closes the item", () => {
+  const packets = segments([100, 100, 100, 100], {}, (i) => ({ flags: i === 1 ? ACK | PSH : ACK }));
+  assertEquals(shape(packets), [2, 2]);
+  const [first, second] = coalesce(packets);
+  assertEquals(first.bytes[10 + 33], ACK | PSH);
+  assertEquals(second.bytes[10 + 33], ACK);
+});
+
+Deno.test("rule 21: nothing is appended to a head with PSH", () => {
+  assertEquals(shape(segments([100, 100], {}, (i) => ({ flags: i === 0 ? ACK | PSH : ACK }))), [
+    1,
+    1,
+  ]);
+});
+
+Deno.test("rule 21: a short tail closes the item, a longer segment opens another", () => {
+  assertEquals(shape(segments([100, 100, 50, 50])), [3, 1]);
+  assertEquals(shape(segments([100, 101])), [1, 1]);
+  assertEquals(shape(segments([100, 100, 150, 150])), [2, 2]);
+});
+
+Deno.test("rule 21: a segment that comes late is put before its successor", () => {
+  const [a, b, c] = segments([100, 100, 100]);
+  assertEquals(shape([b, a]), [2]);
+  assertEquals(shape([c, b, a]), [3]);
+  assertEquals(shape([b, a, c]), [3]);
+  assertEquals(shape([b, c, a]), [3]);
+});
+
+Deno.test("rule 21: a single shorter segment becomes the tail of the one put before it", () => {
+  const [a, b] = segments([100, 60]);
+  assertEquals(shape([b, a]), [2]);
+  const [x, y, z] = segments([100, 60, 60]);
+  assertEquals(shape([y, x, z]), [2, 1]);
+  const pushed = segments([100, 60], {}, (i) => ({ flags: i === 1 ? ACK | PSH : ACK }));
+  assertEquals(shape(pushed.reverse()), [2]);
+  assertEquals(coalesce(pushed)[0].bytes[10 + 33], ACK | PSH);
+});
+
+Deno.test("rule 21: a shorter segment, or one with PSH, is never put before another", () => {
+  const [a, b] = segments([50, 100]);
+  assertEquals(shape([b, a]), [1, 1]);
+  const pushed = segments([100, 100], {}, (i) => ({ flags: i === 0 ? ACK | PSH : ACK }));
+  assertEquals(shape(pushed.reverse()), [1, 1]);
+});
+
+Deno.test("rule 21: before a merged item only an equally long segment is put", () => {
+  const [a, b, c] = segments([120, 100, 100]);
+  assertEquals(shape([b, c, a]), [2, 1]);
+  const [x, y, z] = segments([100, 100, 60]);
+  assertEquals(shape([y, z, x]), [3]);
+});
+
+Deno.test("rule 22: datagrams are compared with their flow's last item only", () => {
+  const [a] = datagrams([100]);
+  const [b] = datagrams([50]);
+  const [c] = datagrams([200]);
+  assertEquals(shape([a, a, b, a, a]), [3, 2]);
+  assertEquals(shape([a, c, a, c]), [1, 2, 1]);
+  const [other] = datagrams([100], { sourcePort: 7 });
+  assertEquals(shape([a, other, a, other]), [2, 2]);
+});
+
+Deno.test("rule 22: datagrams leave in the order they came in", () => {
+  const random = new SeededRandom(22);
+  const lengths = Array.from({ length: 200 }, () => [100, 100, 100, 40, 130][random.below(5)]);
+  const packets = datagrams(lengths);
+  const payloads = coalesce(packets).flatMap((written) => [...written.bytes.subarray(38)]);
+  assertEquals(payloads, packets.flatMap((packet) => [...packet.subarray(28)]));
+});
+
+Deno.test("rule 23: a packet with a bad checksum is passed on alone, as it came (hazard 65)", () => {
+  for (const version of versions) {
+    for (const protocol of [TCP, UDP]) {
+      const make = protocol === TCP ? segments : datagrams;
+      for (let bad = 0; bad < 4; bad++) {
+        const packets = make([100, 100, 100, 100], { version });
+        packets[bad][packets[bad].length - 1] ^= 0x40;
+        const expected = [[1, 3], [1, 1, 2], [2, 1, 1], [3, 1]][bad];
+        assertEquals(shape(packets), expected, `v${version} protocol ${protocol} bad ${bad}`);
+        const alone = coalesce(packets).filter((written) => written.iovecs.length === 1);
+        const isThere = alone.some((written) =>
+          written.bytes.subarray(10).every((byte, i) => byte === packets[bad][i])
+        );
+        assert(isThere);
+      }
+    }
+  }
+});
+
+Deno.test("rule 23: a bad IPv4 header checksum keeps a packet alone", () => {
+  for (let bad = 0; bad < 2; bad++) {
+    const packets = segments([100, 100]);
+    packets[bad][10] ^= 1;
+    assertEquals(shape(packets), [1, 1]);
+  }
+});
+
+Deno.test("rule 23: every damaged byte is found", () => {
+  const [a, b] = segments([61, 61], { tcpOptions: TIMESTAMPS });
+  for (let at = 0; at < b.length; at++) {
+    // The flow's own bytes make another flow, and the IPv4 ID is covered by the header checksum.
+    for (const bit of [1, 0x80]) {
+      assertEquals(shape([a, patched(b, at, b[at] ^ bit)]), [1, 1], `byte ${at}`);
+    }
+  }
+});
+
+Deno.test("rules 17 and 23: UDP without a checksum is never merged and stays without", () => {
+  const packets = datagrams([100, 100]).map((packet) => patched(packet, 26, 0, 0));
+  assertEquals(shape(packets), [1, 1]);
+  assertEquals([...coalesce(packets)[0].bytes.subarray(36, 38)], [0, 0]);
+});
+
+Deno.test("rule 24: a merged packet never exceeds 65,535 bytes (hazard 15)", () => {
+  for (const version of versions) {
+    for (const length of [1460, 9000, 16_000, 32_000]) {
+      const packets = segments(Array(50).fill(length), { version });
+      const writes = checkCoalesce(packets, `v${version} ${length}`);
+      assert(writes.every((bytes) => bytes.length - 10 <= 65_535));
+      const headerBytes = version === 4 ? 40 : 60;
+      const fitting = Math.floor((65_535 - headerBytes) / length);
+      assertEquals(writes[0].length, 10 + headerBytes + fitting * length);
+    }
+  }
+});
+
+Deno.test("rule 24: 65,535 bytes exactly are allowed", () => {
+  assertEquals(shape(segments([32_748, 32_747])), [2]);
+  assertEquals(shape(segments([32_748, 32_748])), [1, 1]);
+});
+
+Deno.test("rule 24: an item has no more iovecs than packets fit a flush, and writev takes them", () => {
+  assert(GRO_PACKETS_MAX <= GRO_IOVECS_MAX);
+  assertEquals(shape(segments(Array(GRO_PACKETS_MAX).fill(1))), [GRO_PACKETS_MAX]);
+});
+
+Deno.test("a full coalescer takes nothing until it is flushed", () => {
+  const coalescer = makeCoalescer();
+  const packets = segments(Array(GRO_PACKETS_MAX).fill(10));
+  const places = addAll(coalescer, packets);
+  assert(coalescer.isFull);
+  assertEquals(coalescer.add(places[0], packets[0].length), false);
+  const sink = new GatheringSink(() => coalescer);
+  coalescer.flush(sink);
+  assertEquals(sink.written.map((written) => written.iovecs.length), [GRO_PACKETS_MAX]);
+  assert(!coalescer.isFull);
+});
+
+Deno.test("rule 25: every merged packet asks for its checksum (hazard 15)", () => {
+  for (const version of versions) {
+    for (const packets of [segments([100, 100], { version }), datagrams([100, 100], { version })]) {
+      const [written] = coalesce(packets);
+      const vnet = new DataView(written.bytes.buffer);
+      const isTcp = packets[0].length !== (version === 4 ? 128 : 148);
+      assertEquals(vnet.getUint8(0), 1);
+      assertEquals(vnet.getUint8(1), isTcp ? (version === 4 ? 1 : 4) : 5);
+      assertEquals(vnet.getUint16(2, true), written.item.headerBytes);
+      assertEquals(vnet.getUint16(4, true), 100);
+      assertEquals(vnet.getUint16(6, true), version === 4 ? 20 : 40);
+      assertEquals(vnet.getUint16(8, true), isTcp ? 16 : 6);
+    }
+  }
+});
+
+Deno.test("rule 25: an unmerged packet has an all-zero virtio header and is unchanged", () => {
+  const packets = [
+    ...segments([100], { flags: ACK | FIN }),
+    ...datagrams([77], { sourcePort: 3 }),
+    new Uint8Array([0x45, 1, 2]),
+    pattern(60),
+  ];
+  const written = coalesce(packets);
+  assertEquals(written.length, packets.length);
+  for (let i = 0; i < packets.length; i++) {
+    assertEquals(written[i].bytes, new Uint8Array([...new Uint8Array(10), ...packets[i]]));
+  }
+});
+
+Deno.test("the first iovec covers virtio header and first packet, later ones payloads alone", () => {
+  const coalescer = makeCoalescer();
+  const sink = new GatheringSink(() => coalescer);
+  const packets = segments([100, 100, 30]);
+  const [a, b, c] = addAll(coalescer, [packets[1], packets[0], packets[2]]);
+  coalescer.flush(sink);
+  assertEquals(sink.written[0].iovecs, [
+    { at: b - 10, bytes: 150 },
+    { at: a + 40, bytes: 100 },
+    { at: c + 40, bytes: 30 },
+  ]);
+  // What stands before a packet that is not the first is left alone.
+  assertEquals([...slab.u8.subarray(a - 10, a)], Array(10).fill(0xee));
+});
+
+Deno.test("a sink can see the item that it is given", () => {
+  const packets = [...segments([100, 100, 30]), ...datagrams([10])];
+  const [merged, single] = coalesce(packets).map((written) => ({ ...written.item, at: 0 }));
+  assertEquals(merged, {
+    at: 0,
+    bytes: 270,
+    packetCount: 3,
+    headerBytes: 40,
+    gsoSize: 100,
+    isVerified: true,
+  });
+  assertEquals([single.bytes, single.packetCount, single.gsoSize, single.isVerified], [
+    38,
+    1,
+    0,
+    false,
+  ]);
+});
+
+Deno.test("without virtio headers nothing is merged and nothing is added", () => {
+  const packets = [...segments([100, 100]), ...datagrams([100, 100])];
+  const written = coalesce(packets, { vnetHeader: false });
+  assertEquals(written.map((one) => one.bytes), packets);
+  checkCoalesce(packets, "no virtio header", { vnetHeader: false });
+});
+
+Deno.test("rule 27: a flush delivers everything, whatever the number of flows", () => {
+  for (const flows of [1, 2, 100, 256]) {
+    const packets = Array.from({ length: 256 }, (_, i) => {
+      const flow = i % flows;
+      const sequence = 1000 + Math.floor(i / flows) * 50;
+      return buildPacket({ sourcePort: 1000 + flow, sequence, payload: pattern(50, i + 1) });
+    });
+    assertEquals(shape(packets).length, flows);
+  }
+});
+
+Deno.test("rule 27: nothing of one flush is left for the next", () => {
+  const coalescer = makeCoalescer();
+  const packets = segments(Array(20).fill(100));
+  const counts = [5, 1, 10, 4].map((count) => {
+    const sink = new GatheringSink(() => coalescer);
+    addAll(coalescer, packets.splice(0, count));
+    coalescer.flush(sink);
+    coalescer.flush(sink);
+    return sink.written.map((written) => written.iovecs.length);
+  });
+  assertEquals(counts, [[5], [1], [10], [4]]);
+});
+
+Deno.test("a packet that cannot be merged is not overtaken by later ones of its flow", () => {
+  const cases: Partial<PacketFields>[] = [
+    { flags: ACK | FIN },
+    { flags: ACK | CWR },
+    { ipOptions: pattern(4) },
+    { fragmentField: 0x2000 },
+  ];
+  for (const fields of cases) {
+    const packets = segments([100, 100, 100, 100], {}, (i) => i === 2 ? fields : {});
+    assertEquals(shape(packets), [2, 1, 1], JSON.stringify(fields));
+  }
+  // Right behind it comes what could have been appended to the item before.
+  const [a, b] = segments([100, 100]);
+  const [fin] = segments([0], { flags: ACK | FIN, sequence: 9999 });
+  assertEquals(shape([a, fin, b]), [1, 1, 1]);
+});
+
+Deno.test("a packet of another flow does not close an item", () => {
+  const [a, b] = segments([100, 100]);
+  const [fin] = segments([0], { flags: ACK | FIN, sourcePort: 5 });
+  const icmp = buildPacket({ protocol: 1, payload: pattern(20) });
+  assertEquals(shape([a, fin, icmp, b]), [2, 1, 1]);
+});
+
+Deno.test("a packet that may be of any flow closes all items", () => {
+  const [a, b] = segments([100, 100]);
+  const [u] = datagrams([100]);
+  const laterFragment = buildPacket({ source: 99, fragmentField: 3, payload: pattern(40) });
+  const extensions = [{ type: 60, bytes: new Uint8Array(8) }];
+  const extended = buildPacket({ version: 6, extensions, payload: pattern(40) });
+  for (const packet of [laterFragment, extended]) {
+    assertEquals(shape([a, u, packet, b, u, u]), [1, 1, 1, 1, 2]);
+  }
+});
