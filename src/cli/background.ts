@@ -4,7 +4,15 @@
  *
  * The copy reports through a pipe: `ok`, or what went wrong.
  */
-import { closeFd, O_CLOEXEC, O_RDWR, openPipe, readFd, writeFd } from "../../ffi/descriptor.ts";
+import {
+  closeFd,
+  isOpen,
+  O_CLOEXEC,
+  O_RDWR,
+  openPipe,
+  readFd,
+  writeFd,
+} from "../../ffi/descriptor.ts";
 import { environmentList, getEnvironment } from "../../ffi/environment.ts";
 import { orThrow } from "../../ffi/error.ts";
 import { checked, libc } from "../../ffi/libc.ts";
@@ -13,7 +21,9 @@ import { spawnProcess } from "../../ffi/process.ts";
 
 /** Names the descriptor that the background copy reports to. */
 const READY_FD_VARIABLE = "LONGHAUL_READY_FD";
-const READY_FD = 9;
+/** Its number, unless a passed descriptor is higher. */
+const READY_FD_LOWEST = 9;
+const REPLACED = /^(WG_PROCESS_FOREGROUND|LONGHAUL_READY_FD)=/;
 const REPORT_BYTES_MAX = 4096;
 
 /** What a copy in the background needs beside the command line. */
@@ -29,6 +39,9 @@ export interface BackgroundOptions {
 
 /** Starts the copy and waits for its report; returns null when all is well, else what is wrong. */
 export function startInBackground(options: BackgroundOptions): string | null {
+  const closed = options.passedFds.find((fd) => !isOpen(fd));
+  if (closed !== undefined) return `file descriptor ${closed} was to be passed on, but is not open`;
+  const readyFd = Math.max(READY_FD_LOWEST, ...options.passedFds.map((fd) => fd + 1));
   const { readEnd, writeEnd } = openPipe();
   const nullFd = openNull();
   const outputs: [number, number][] = options.keepOutput
@@ -38,14 +51,14 @@ export function startInBackground(options: BackgroundOptions): string | null {
     program: Deno.execPath(),
     args: ["run", "--no-prompt", "--allow-ffi", options.mainUrl, ...options.args],
     environment: [
-      ...environmentList().filter((entry) => !entry.startsWith("WG_PROCESS_FOREGROUND=")),
+      ...environmentList().filter((entry) => !REPLACED.test(entry)),
       "WG_PROCESS_FOREGROUND=1",
-      `${READY_FD_VARIABLE}=${READY_FD}`,
+      `${READY_FD_VARIABLE}=${readyFd}`,
     ],
     descriptors: [
       [nullFd, 0],
       ...outputs,
-      [writeEnd, READY_FD],
+      [writeEnd, readyFd],
       ...options.passedFds.map((fd) => [fd, fd] as const),
     ],
     newSession: true,

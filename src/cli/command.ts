@@ -1,30 +1,33 @@
 /** The command line: which command is meant, and what its exit code is. */
-import { UsageError } from "./environment.ts";
-import { runInterface } from "./interface_command.ts";
-import { isUserError } from "../daemon/daemon.ts";
+import { parseArgs } from "@std/cli/parse-args";
 import { VERSION } from "../base/version.ts";
+import { isUserError } from "../daemon/daemon.ts";
+import { runDown } from "./down_command.ts";
+import { UsageError } from "./environment.ts";
+import { HELP } from "./help.ts";
+import { runInterface } from "./interface_command.ts";
+import { runStatus } from "./status_command.ts";
+import { runUp } from "./up_command.ts";
 
-const HELP = `longhaul ${VERSION}: WireGuard on 64 KB segments
+/** What the flags and the words of a command line are. */
+export interface CommandLine {
+  readonly words: readonly string[];
+  readonly foreground: boolean;
+  readonly json: boolean;
+  readonly help: boolean;
+  readonly version: boolean;
+}
 
-  longhaul up FILE            bring up the tunnel that a config file describes
-  longhaul down NAME          end it and undo what up has done
-  longhaul status [NAME]      show interfaces, peers and traffic
-  longhaul [-f] INTERFACE     make an interface to be set up by wg(8), as wireguard-go does
-  longhaul --help | --version
-
-up stays in the foreground; INTERFACE goes to the background unless -f is given.
-Environment: LOG_LEVEL (verbose, info, error, silent), LONGHAUL_ENCRYPTORS (0 or 1), and for INTERFACE
-WG_TUN_FD, WG_UAPI_FD, WG_PROCESS_FOREGROUND.
-`;
+const EXIT_USAGE = 1;
 
 /** Runs the command that `args` name; resolves with the exit code. */
 export async function runCommand(args: readonly string[], mainUrl: string): Promise<number> {
   try {
-    return await dispatch(args, mainUrl);
+    return await dispatch(parseCommandLine(args), mainUrl);
   } catch (error) {
     if (error instanceof UsageError) {
       console.error(`longhaul: ${error.message}`);
-      return 2;
+      return EXIT_USAGE;
     }
     if (!isUserError(error)) throw error;
     console.error(`longhaul: ${error.message}`);
@@ -32,27 +35,52 @@ export async function runCommand(args: readonly string[], mainUrl: string): Prom
   }
 }
 
-function dispatch(args: readonly string[], mainUrl: string): number | Promise<number> {
-  const [first, ...rest] = args;
-  switch (first) {
-    case undefined:
-    case "--help":
-    case "-h":
-    case "help":
-      console.log(HELP);
-      return first === undefined ? 2 : 0;
-    case "--version":
-    case "version":
-      console.log(`longhaul ${VERSION}`);
-      return 0;
-    case "-f":
-    case "--foreground":
-      if (rest.length !== 1) throw new UsageError(`${first} takes the name of one interface`);
-      return runInterface(rest[0], true, mainUrl);
-    default:
-      if (args.length !== 1) {
-        throw new UsageError(`"${args.join(" ")}" is not a command; see --help`);
-      }
-      return runInterface(first, false, mainUrl);
+/** Takes a command line apart. Throws `UsageError` for a flag that does not exist. */
+export function parseCommandLine(args: readonly string[]): CommandLine {
+  const flags = parseArgs([...args], {
+    boolean: ["foreground", "json", "help", "version"],
+    string: ["_"],
+    alias: { f: "foreground", h: "help" },
+    unknown: (flag: string, key?: string) => {
+      if (key !== undefined) throw new UsageError(`there is no flag ${flag}; see --help`);
+      return true;
+    },
+  }) as Record<"foreground" | "json" | "help" | "version", boolean> & { _: string[] };
+  const { foreground, json, help, version } = flags;
+  return { words: flags._, foreground, json, help, version };
+}
+
+function dispatch(line: CommandLine, mainUrl: string): number | Promise<number> {
+  const [command, ...rest] = line.words;
+  if (line.help || command === undefined && !line.version) {
+    console.log(HELP);
+    return line.help ? 0 : EXIT_USAGE;
   }
+  if (line.version) {
+    console.log(`longhaul ${VERSION}`);
+    return 0;
+  }
+  if (line.json && command !== "status") throw new UsageError("--json is a flag of status");
+  if (line.foreground) {
+    return runInterface(only(line.words, "-f takes the name of an interface"), true, mainUrl);
+  }
+  switch (command) {
+    case "up":
+      return runUp(only(rest, "up takes a config file or the name of one"));
+    case "down":
+      return runDown(only(rest, "down takes the name of an interface or its config file"));
+    case "status":
+      if (rest.length > 1) throw new UsageError("status takes the name of one interface, or none");
+      return runStatus({ name: rest[0], json: line.json });
+    default:
+      if (rest.length > 0) {
+        throw new UsageError(`"${line.words.join(" ")}" is not a command; see --help`);
+      }
+      return runInterface(command, false, mainUrl);
+  }
+}
+
+function only(words: readonly string[], rule: string): string {
+  if (words.length !== 1) throw new UsageError(rule);
+  return words[0];
 }

@@ -1,5 +1,6 @@
 /** The environment variables that the program obeys, read once. */
 import { getEnvironment } from "../../ffi/environment.ts";
+import type { Log } from "../base/log.ts";
 import { DEFAULT_SESSION_LIMITS, type SessionLimits } from "../lane/limits.ts";
 
 /** A whole number in a variable; undefined when it is unset. Throws `UsageError` otherwise. */
@@ -12,7 +13,32 @@ export function environmentNumber(name: string): number | undefined {
   return Number(text);
 }
 
-/** A command line or environment that cannot be obeyed; told without a stack, exit code 2. */
+/** Encryptors that a node can have beside its lane. */
+const ENCRYPTORS_MAX = 1;
+/** Up to so many cores an encryptor of its own takes from the lane more than it gives. */
+const CORES_WITHOUT_ENCRYPTOR = 2;
+
+/** The number of encryptor workers that LONGHAUL_ENCRYPTORS asks for; unset means `auto`. */
+export function environmentEncryptors(log: Log): number {
+  const text = getEnvironment("LONGHAUL_ENCRYPTORS");
+  return chooseEncryptors(
+    text === "auto" ? text : environmentNumber("LONGHAUL_ENCRYPTORS") ?? "auto",
+    log,
+  );
+}
+
+/** The number of encryptor workers to start: as wanted, as far as this version can. */
+export function chooseEncryptors(wanted: number | "auto", log: Log): number {
+  if (wanted === "auto") {
+    return navigator.hardwareConcurrency > CORES_WITHOUT_ENCRYPTOR ? ENCRYPTORS_MAX : 0;
+  }
+  if (wanted > ENCRYPTORS_MAX) {
+    log.warn(`${wanted} encryptors are not possible in this version: there will be one`);
+  }
+  return Math.min(wanted, ENCRYPTORS_MAX);
+}
+
+/** A command line or environment that cannot be obeyed; told without a stack, exit code 1. */
 export class UsageError extends Error {
   override name = "UsageError";
 }

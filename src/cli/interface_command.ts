@@ -7,9 +7,13 @@ import { getEnvironment } from "../../ffi/environment.ts";
 import { ALL_OFFLOADS, isUserError, SOCKET_BUFFER_BYTES, startDaemon } from "../daemon/daemon.ts";
 import { parseLogLevel, setUpLog } from "../daemon/log_setup.ts";
 import { reportReady, startInBackground } from "./background.ts";
-import { environmentNumber, sessionLimits, testFault, UsageError } from "./environment.ts";
-
-const INTERFACE_NAME = /^[a-zA-Z0-9_=+.-]{1,15}$/;
+import { checkInterfaceName } from "./config_file.ts";
+import {
+  environmentEncryptors,
+  environmentNumber,
+  sessionLimits,
+  testFault,
+} from "./environment.ts";
 
 /** Runs the command; resolves with the exit code when the interface has ended. */
 export async function runInterface(
@@ -17,11 +21,7 @@ export async function runInterface(
   isForeground: boolean,
   mainUrl: string,
 ): Promise<number> {
-  if (!INTERFACE_NAME.test(interfaceName)) {
-    throw new UsageError(
-      `"${interfaceName}" is not a name for an interface: 1 to 15 of a-z A-Z 0-9 _ = + . -`,
-    );
-  }
+  checkInterfaceName(interfaceName);
   const tunFd = environmentNumber("WG_TUN_FD");
   const uapiFd = environmentNumber("WG_UAPI_FD");
   const stays = isForeground || getEnvironment("WG_PROCESS_FOREGROUND") === "1";
@@ -31,7 +31,7 @@ export async function runInterface(
     const daemon = await startDaemon({
       interfaceName,
       log,
-      encryptors: environmentNumber("LONGHAUL_ENCRYPTORS") ?? 0,
+      encryptors: environmentEncryptors(log),
       socketBufferBytes: SOCKET_BUFFER_BYTES,
       offload: ALL_OFFLOADS,
       tunFd,

@@ -25,6 +25,12 @@ export function toDeviceChange(config: DeviceConfig, resolve: Resolve): DeviceCh
   };
 }
 
+/** Wipes the secret keys of a config once the device has its copies. */
+export function wipeKeys({ privateKey, peers }: DeviceConfig): void {
+  privateKey?.fill(0);
+  for (const { presharedKey } of peers) presharedKey?.fill(0);
+}
+
 function toPeerChange(peer: PeerConfig, resolve: Resolve): PeerChange {
   const { publicKey, presharedKey, keepaliveSeconds } = peer;
   let endpoint: SocketAddress | null = null;

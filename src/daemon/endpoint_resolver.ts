@@ -43,6 +43,8 @@ interface Entry {
   readonly publicKey: Uint8Array;
   readonly endpoint: NamedEndpoint;
   address: SocketAddress | null;
+  /** Whether its first look-up has ended. */
+  isAnswered: boolean;
   failures: number;
   isBusy: boolean;
   lookedUpMs: number;
@@ -52,7 +54,7 @@ interface Entry {
 /** Resolves the named endpoints of a config until `stop`. */
 export class EndpointResolver {
   readonly #options: EndpointResolverOptions;
-  readonly #entries: Entry[] = [];
+  readonly #entries = new Map<NamedEndpoint, Entry>();
   readonly #queue: Entry[] = [];
   #running = 0;
   #waiting = 0;
@@ -64,10 +66,11 @@ export class EndpointResolver {
     this.#options = options;
     for (const { publicKey, endpoint } of peers) {
       if (endpoint === undefined || !isNamed(endpoint)) continue;
-      this.#entries.push({
+      this.#entries.set(endpoint, {
         publicKey,
         endpoint,
         address: null,
+        isAnswered: false,
         failures: 0,
         isBusy: false,
         lookedUpMs: -Infinity,
@@ -78,17 +81,17 @@ export class EndpointResolver {
 
   /** Looks up every name once; resolves when all have been answered, or after `waitMs`. */
   async firstRound(waitMs: number): Promise<void> {
-    if (this.#entries.length === 0) return;
-    this.#waiting = this.#entries.length;
+    if (this.#entries.size === 0) return;
+    this.#waiting = this.#entries.size;
     const cancel = this.#options.schedule(() => this.#firstRound.resolve(), waitMs);
-    for (const entry of this.#entries) this.#begin(entry);
+    for (const entry of this.#entries.values()) this.#begin(entry);
     await this.#firstRound.promise;
     cancel();
   }
 
   /** The address of a peer's endpoint so far, null when there is none. */
   addressOf(endpoint: NamedEndpoint): SocketAddress | null {
-    return this.#entries.find((entry) => entry.endpoint === endpoint)?.address ?? null;
+    return this.#entries.get(endpoint)?.address ?? null;
   }
 
   /** From now on, what is found is told here. */
@@ -98,7 +101,7 @@ export class EndpointResolver {
 
   /** The peer does not answer handshakes: its name may have another address by now. */
   onNoReply(publicKey: Uint8Array): void {
-    for (const entry of this.#entries) {
+    for (const entry of this.#entries.values()) {
       if (entry.address === null || entry.isBusy) continue;
       if (!equalBytes(entry.publicKey, 0, publicKey, 0, publicKey.length)) continue;
       if (this.#options.nowMs() - entry.lookedUpMs >= AGAIN_AFTER_MS) this.#begin(entry);
@@ -109,7 +112,7 @@ export class EndpointResolver {
   stop(): void {
     this.#isStopped = true;
     this.#queue.length = 0;
-    for (const entry of this.#entries) entry.cancelRetry?.();
+    for (const entry of this.#entries.values()) entry.cancelRetry?.();
   }
 
   #begin(entry: Entry): void {
@@ -138,7 +141,8 @@ export class EndpointResolver {
     if (this.#isStopped) return;
     if (address === null) this.#onFailure(entry, problem);
     else this.#onAddress(entry, address);
-    if (--this.#waiting === 0) this.#firstRound.resolve();
+    if (!entry.isAnswered && --this.#waiting === 0) this.#firstRound.resolve();
+    entry.isAnswered = true;
     this.#work();
   }
 

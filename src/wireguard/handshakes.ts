@@ -21,14 +21,8 @@ import { INITIATION_INTERVAL_MS, KEY_BYTES, REKEY_TIMEOUT_MS } from "./constants
 import type { EndpointStore } from "./endpoint_store.ts";
 import { DeviceEventCode } from "./events.ts";
 import type { Keypairs } from "./keypairs.ts";
-import {
-  COOKIE_REPLY_RECEIVER,
-  createInitiation,
-  createResponse,
-  readWord,
-  RESPONSE_RECEIVER,
-  SENDER_INDEX,
-} from "./messages.ts";
+import { COOKIE_REPLY_RECEIVER, RESPONSE_RECEIVER } from "../wire/wireguard.ts";
+import { createInitiation, createResponse, readWord, SENDER_INDEX } from "./messages.ts";
 import {
   clampPrivateKey,
   type Identity,

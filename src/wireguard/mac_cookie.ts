@@ -19,14 +19,8 @@ import {
   LABEL_MAC1,
   MAC_BYTES,
 } from "./constants.ts";
-import {
-  COOKIE_REPLY_COOKIE,
-  COOKIE_REPLY_NONCE,
-  createCookieReply,
-  MACS_BYTES,
-  readWord,
-  SENDER_INDEX,
-} from "./messages.ts";
+import { COOKIE_REPLY_COOKIE, COOKIE_REPLY_NONCE } from "../wire/wireguard.ts";
+import { createCookieReply, MACS_BYTES, readWord, SENDER_INDEX } from "./messages.ts";
 
 const labelMac1 = new TextEncoder().encode(LABEL_MAC1);
 const labelCookie = new TextEncoder().encode(LABEL_COOKIE);

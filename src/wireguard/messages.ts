@@ -14,24 +14,13 @@
  * ```
  */
 
-export const MessageType = { Initiation: 1, Response: 2, CookieReply: 3, Transport: 4 } as const;
-
-export const INITIATION_BYTES = 148;
-export const INITIATION_EPHEMERAL = 8;
-export const INITIATION_STATIC = 40;
-export const INITIATION_TIMESTAMP = 88;
-export const INITIATION_MAC1 = 116;
-
-export const RESPONSE_BYTES = 92;
-export const RESPONSE_RECEIVER = 8;
-export const RESPONSE_EPHEMERAL = 12;
-export const RESPONSE_NOTHING = 44;
-export const RESPONSE_MAC1 = 60;
-
-export const COOKIE_REPLY_BYTES = 64;
-export const COOKIE_REPLY_RECEIVER = 4;
-export const COOKIE_REPLY_NONCE = 8;
-export const COOKIE_REPLY_COOKIE = 32;
+import {
+  COOKIE_REPLY_BYTES,
+  INITIATION_BYTES,
+  MessageType,
+  RESPONSE_BYTES,
+  RESPONSE_RECEIVER,
+} from "../wire/wireguard.ts";
 
 /** Where initiations and responses carry the index that answers to them must name. */
 export const SENDER_INDEX = 4;

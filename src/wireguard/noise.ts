@@ -18,9 +18,9 @@ import {
   INITIATION_EPHEMERAL,
   INITIATION_STATIC,
   INITIATION_TIMESTAMP,
+  RESPONSE_EMPTY,
   RESPONSE_EPHEMERAL,
-  RESPONSE_NOTHING,
-} from "./messages.ts";
+} from "../wire/wireguard.ts";
 
 const NOTHING = new Uint8Array(0);
 const ONE = Uint8Array.of(1), TWO = Uint8Array.of(2), THREE = Uint8Array.of(3);
@@ -149,7 +149,7 @@ export class Noise {
     if (!this.#mixShared(transcript, ephemeralPrivate, opened.remoteEphemeral)) return false;
     if (!this.#mixShared(transcript, ephemeralPrivate, opened.remoteStatic)) return false;
     const key = this.#mixPresharedKey(transcript, presharedKey);
-    message.set(this.#seal(transcript, key, NOTHING), RESPONSE_NOTHING);
+    message.set(this.#seal(transcript, key, NOTHING), RESPONSE_EMPTY);
     wipe(key);
     return true;
   }
@@ -175,7 +175,7 @@ export class Noise {
     if (!this.#mixShared(transcript, ephemeralPrivate, remoteEphemeral)) return null;
     if (!this.#mixShared(transcript, identity.privateKey, remoteEphemeral)) return null;
     const key = this.#mixPresharedKey(transcript, presharedKey);
-    const nothing = this.#open(transcript, key, message, RESPONSE_NOTHING, 0);
+    const nothing = this.#open(transcript, key, message, RESPONSE_EMPTY, 0);
     wipe(key);
     if (nothing !== null) return transcript;
     wipeTranscript(transcript);

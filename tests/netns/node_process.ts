@@ -8,6 +8,9 @@ import { configText, type InterfaceStatus, parseDump, type PeerConfig, wg } from
 export const LONGHAUL = Deno.env.get("LONGHAUL_PROGRAM") ??
   new URL("../../scripts/longhaul", import.meta.url).pathname;
 
+// The launcher must not ask npm for a Deno: there is no way out of a test's namespace.
+if (!Deno.env.has("LONGHAUL_DENO")) Deno.env.set("LONGHAUL_DENO", Deno.execPath());
+
 /** The programs that a test can start; for Longhaul with its encryptor in the lane or beside it. */
 export type Kind = "longhaul" | "longhaul with an encryptor" | "wireguard-go" | "boringtun";
 

@@ -14,7 +14,8 @@ import { PeerTable, peerTableBytes } from "../../src/tables/peer_table.ts";
 import type { PeerChange, SocketAddress } from "../../src/wireguard/configuration.ts";
 import { Device, type DeviceOptions } from "../../src/wireguard/device.ts";
 import type { DeviceEvent, DeviceEventCode } from "../../src/wireguard/events.ts";
-import { MessageType, readWord } from "../../src/wireguard/messages.ts";
+import { MessageType } from "../../src/wire/wireguard.ts";
+import { readWord } from "../../src/wireguard/messages.ts";
 import { clampPrivateKey } from "../../src/wireguard/noise.ts";
 import { decodeEndpoint, encodeEndpoint } from "../../src/wireguard/socket_address.ts";
 import { CountingCrypto } from "./wireguard_crypto.ts";
@@ -282,7 +283,7 @@ export class SimNode implements Clock {
   /** A datagram arrives. */
   receive(bytes: Uint8Array, from: EndpointBytes): void {
     this.lane.nowMs = this.network.nowMs;
-    if (bytes.length >= 4 && readWord(bytes, 0) === MessageType.Transport) {
+    if (bytes.length >= 4 && readWord(bytes, 0) === MessageType.Data) {
       this.lane.receive(bytes, from);
     } else this.device.onMessage(bytes, from, this.underLoad, this.network.nowMs);
     this.pump();

@@ -4,12 +4,12 @@ import { SeededRandom } from "../../src/base/random.ts";
 import { PeerWord } from "../../src/tables/peer_table.ts";
 import { compareBytes } from "../../src/wireguard/bytes.ts";
 import { DeviceEventCode } from "../../src/wireguard/events.ts";
-import { MessageType } from "../../src/wireguard/messages.ts";
+import { MessageType } from "../../src/wire/wireguard.ts";
 import { clampPrivateKey } from "../../src/wireguard/noise.ts";
 import { CountingCrypto } from "./wireguard_crypto.ts";
 import { connectedPair, SimNetwork, type SimNode, simPair } from "./wireguard_sim.ts";
 
-const { Initiation, Response, Transport } = MessageType;
+const { Initiation, Response, Data } = MessageType;
 
 /** What must hold for any pair at any time. */
 function checkInvariants(node: SimNode, label: string): void {
@@ -119,7 +119,7 @@ Deno.test("a wall clock that jumps moves no timer", () => {
     b.jumpWall(jumpMs);
     const sinceMs = network.nowMs;
     network.runFor(60_000);
-    const kept = network.sentSince(sinceMs, Transport, a).map(({ atMs }) => atMs);
+    const kept = network.sentSince(sinceMs, Data, a).map(({ atMs }) => atMs);
     // 20 s after the keepalive with which b answers "hello" at 11 s.
     assertEquals(kept, [31_000, 51_000], `jump ${jumpMs}`);
     assertEquals(network.sentSince(sinceMs, Initiation), []);

@@ -9,7 +9,7 @@ import {
 } from "../../src/wireguard/configuration.ts";
 import { DeviceEventCode } from "../../src/wireguard/events.ts";
 import { clampPrivateKey } from "../../src/wireguard/noise.ts";
-import { MessageType } from "../../src/wireguard/messages.ts";
+import { MessageType } from "../../src/wire/wireguard.ts";
 import { publicOf } from "../reference/noise_reference.ts";
 import {
   connectedPair,

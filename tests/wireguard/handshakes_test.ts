@@ -2,7 +2,7 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { KEYPAIR_REPLAY, KeypairWord } from "../../src/tables/keypair_table.ts";
 import { PeerEvent, PeerField, PeerWord } from "../../src/tables/peer_table.ts";
 import { DeviceEventCode, explainDeviceEvent } from "../../src/wireguard/events.ts";
-import { MessageType } from "../../src/wireguard/messages.ts";
+import { MessageType } from "../../src/wire/wireguard.ts";
 import { decodeEndpoint } from "../../src/wireguard/socket_address.ts";
 import { referenceDatagrams } from "../reference/noise_reference.ts";
 import {
@@ -13,7 +13,7 @@ import {
   simPair,
 } from "../sim/wireguard_sim.ts";
 
-const { Initiation, Response, CookieReply, Transport } = MessageType;
+const { Initiation, Response, CookieReply, Data } = MessageType;
 
 function endpointOf(node: SimNode, peer: SimNode): string {
   const record = new Uint8Array(
@@ -40,7 +40,7 @@ Deno.test("a packet brings up a session in one round trip and arrives", () => {
   assertEquals(network.sent.map(({ type, bytes }) => [type, bytes.length]), [
     [Initiation, 148],
     [Response, 92],
-    [Transport, 37],
+    [Data, 37],
   ]);
   assertEquals(b.inbox, ["hello"]);
   b.send(a, "and back");
@@ -89,14 +89,14 @@ Deno.test("the initiator uses the session at once and confirms it with a keepali
   assertEquals(network.sent.map(({ type, bytes }) => [type, bytes.length]), [
     [Initiation, 148],
     [Response, 92],
-    [Transport, 32],
+    [Data, 32],
   ]);
   assertEquals(slots(a, b), [false, true, false]);
 });
 
 Deno.test("the responder holds the session as next until the first packet, then sends what waits", () => {
   const { network, a, b } = simPair();
-  network.passes = ({ type }) => type !== Transport;
+  network.passes = ({ type }) => type !== Data;
   a.send(b, "lost");
   network.runFor(0);
   assertEquals(slots(b, a), [false, false, true]);
@@ -116,8 +116,8 @@ Deno.test("previous, current and next keys all open messages", () => {
   network.runFor(10);
   const held: typeof network.sent = [];
   network.passes = (datagram) => {
-    if (datagram.type === Transport) held.push(datagram);
-    return datagram.type !== Transport;
+    if (datagram.type === Data) held.push(datagram);
+    return datagram.type !== Data;
   };
   a.send(b, "under the first key");
   network.runFor(130_000);
@@ -140,7 +140,7 @@ Deno.test("previous, current and next keys all open messages", () => {
 
 Deno.test("a note about a next session that has been replaced changes nothing", () => {
   const { network, a, b } = simPair();
-  network.passes = ({ type }) => type !== Transport;
+  network.passes = ({ type }) => type !== Data;
   a.send(b, "lost");
   network.runFor(0);
   b.device.onPeerEvent(b.slotOf(a), PeerEvent.ConfirmedNext, network.nowMs);
@@ -376,7 +376,7 @@ Deno.test("no answer is larger than its question", () => {
   a.send(b, "hello");
   network.runFor(30_000);
   for (const { type, bytes } of network.sentSince(0, undefined, b)) {
-    if (type !== Transport) assert(bytes.length <= sizes.get(type)!, `type ${type}`);
+    if (type !== Data) assert(bytes.length <= sizes.get(type)!, `type ${type}`);
   }
   assert(network.sentSince(0, CookieReply, b).length > 0);
 });
@@ -421,7 +421,7 @@ Deno.test("the bytes of handshakes are counted apart from those of the lane", ()
 
 Deno.test("the wall time of the last handshake is set when the session can be used", () => {
   const { network, a, b } = simPair();
-  network.passes = ({ type }) => type !== Transport;
+  network.passes = ({ type }) => type !== Data;
   a.send(b, "lost");
   network.runFor(0);
   assertEquals(a.device.status().peers[0].lastHandshakeWallNs, a.wallNs());

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { SeededRandom } from "../../src/base/random.ts";
 import { CookieChecker, CookieGenerator } from "../../src/wireguard/mac_cookie.ts";
-import { COOKIE_REPLY_BYTES, INITIATION_BYTES } from "../../src/wireguard/messages.ts";
+import { COOKIE_REPLY_BYTES, INITIATION_BYTES } from "../../src/wire/wireguard.ts";
 import { encodeEndpoint } from "../../src/wireguard/socket_address.ts";
 import {
   publicOf,

@@ -1,11 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { SeededRandom } from "../../src/base/random.ts";
-import {
-  createInitiation,
-  createResponse,
-  INITIATION_TIMESTAMP,
-  RESPONSE_EPHEMERAL,
-} from "../../src/wireguard/messages.ts";
+import { INITIATION_TIMESTAMP, RESPONSE_EPHEMERAL } from "../../src/wire/wireguard.ts";
+import { createInitiation, createResponse } from "../../src/wireguard/messages.ts";
 import { type Identity, Noise } from "../../src/wireguard/noise.ts";
 import {
   hex,

@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { PeerEvent, PeerField, PeerWord } from "../../src/tables/peer_table.ts";
 import { DeviceEventCode } from "../../src/wireguard/events.ts";
-import { MessageType } from "../../src/wireguard/messages.ts";
+import { MessageType } from "../../src/wire/wireguard.ts";
 import { connectedPair, type SimNode, simPair } from "../sim/wireguard_sim.ts";
 
-const { Initiation, Response, Transport } = MessageType;
+const { Initiation, Response, Data } = MessageType;
 const START_MS = 1_000;
 
 function word(node: SimNode, peer: SimNode, word: number): number {
@@ -121,7 +121,7 @@ Deno.test("at most one initiation goes out within 5 s, whoever asks", () => {
 
 Deno.test("a request that was put off lets the lane ask again after 5 s", () => {
   const { network, a, b } = simPair();
-  network.passes = ({ type }) => type !== Transport;
+  network.passes = ({ type }) => type !== Data;
   a.send(b, "lost");
   network.runFor(1_000);
   b.send(a, "too soon after the response");
@@ -163,7 +163,7 @@ Deno.test("more data before the keepalive is due does not put it off or double i
   network.runFor(6_000);
   a.send(b, "more");
   network.runFor(60_000);
-  assertEquals(times(network.sentSince(0, Transport, b)), [START_MS + 10_000]);
+  assertEquals(times(network.sentSince(0, Data, b)), [START_MS + 10_000]);
   assertEquals(word(b, a, PeerWord.NeedAnotherKeepalive), 0);
 });
 
@@ -226,7 +226,7 @@ Deno.test("any authenticated packet, a keepalive too, ends the wait for an answe
 Deno.test("an initiation of the peer ends the wait for an answer as well", () => {
   const { network, a, b } = connectedPair();
   network.runFor(50_000);
-  network.passes = ({ type }) => type !== Transport;
+  network.passes = ({ type }) => type !== Data;
   a.send(b, "unheard");
   network.runFor(10_000);
   b.device.onPeerEvent(b.slotOf(a), PeerEvent.WantHandshake, network.nowMs);
@@ -254,10 +254,10 @@ Deno.test("a configured keepalive begins a handshake at once and repeats to the 
   const { network, a, b } = simPair();
   a.configure({ publicKey: b.publicKey, keepaliveSeconds: 25, allowedIps: [] });
   network.runFor(0);
-  assertEquals(network.sent.map(({ type }) => type), [Initiation, Response, Transport]);
+  assertEquals(network.sent.map(({ type }) => type), [Initiation, Response, Data]);
   network.passes = ({ from }) => from === "10.0.0.1:51820";
   network.runFor(100_000);
-  const kept = network.sentSince(START_MS + 1, Transport, a);
+  const kept = network.sentSince(START_MS + 1, Data, a);
   assertEquals(times(kept), [26_000, 51_000, 76_000, 101_000]);
   assert(kept.every(({ bytes }) => bytes.length === 32));
 });
@@ -273,9 +273,9 @@ Deno.test("what is received puts the persistent keepalive off as well", () => {
     b.lane.onCommand(b.slotOf(a), 2);
     network.runFor(20_000);
   }
-  assertEquals(times(network.sentSince(onMs, Transport, a)), [onMs]);
+  assertEquals(times(network.sentSince(onMs, Data, a)), [onMs]);
   network.run(onMs + 10_000 + 40_000 + 25_000);
-  assertEquals(times(network.sentSince(onMs, Transport, a)), [onMs, onMs + 75_000]);
+  assertEquals(times(network.sentSince(onMs, Data, a)), [onMs, onMs + 75_000]);
 });
 
 Deno.test("an endpoint that becomes known later starts the persistent keepalive at once", () => {
@@ -285,7 +285,7 @@ Deno.test("an endpoint that becomes known later starts the persistent keepalive 
   assertEquals(network.sent, []);
   a.configure({ publicKey: b.publicKey, endpoint: b.address, allowedIps: [] });
   network.runFor(0);
-  assertEquals(network.sent.map(({ type }) => type), [Initiation, Response, Transport]);
+  assertEquals(network.sent.map(({ type }) => type), [Initiation, Response, Data]);
 });
 
 Deno.test("turning the persistent keepalive off ends it", () => {
@@ -294,7 +294,7 @@ Deno.test("turning the persistent keepalive off ends it", () => {
     network.runFor(5_000);
     a.configure({ publicKey: b.publicKey, keepaliveSeconds, allowedIps: [] });
   }
-  assert(network.sentSince(START_MS + 5_000, Transport, a).length > 4);
+  assert(network.sentSince(START_MS + 5_000, Data, a).length > 4);
   const offMs = network.nowMs;
   network.runFor(60_000);
   assertEquals(network.sentSince(offMs + 1), []);
@@ -323,7 +323,7 @@ Deno.test("the initiator rekeys once when it receives on a key of 165 s, the res
   network.runFor(0);
   assertEquals(network.sentSince(START_MS + 1, Initiation).length, 0);
   network.run(START_MS + 165_000);
-  network.passes = ({ type }) => type === Transport;
+  network.passes = ({ type }) => type === Data;
   b.send(a, "now");
   b.send(a, "not again");
   network.runFor(4_000);
@@ -357,11 +357,11 @@ Deno.test("a handshake message puts the persistent keepalive off as well", () =>
   b.configure({ publicKey: a.publicKey, keepaliveSeconds: 25, allowedIps: [] });
   const onMs = network.nowMs;
   network.runFor(20_000);
-  network.passes = ({ type }) => type !== Transport;
+  network.passes = ({ type }) => type !== Data;
   a.device.onPeerEvent(a.slotOf(b), PeerEvent.WantHandshake, network.nowMs);
   a.pump();
   network.run(onMs + 60_000);
-  assertEquals(times(network.sentSince(onMs, Transport, b)), [onMs, onMs + 45_000]);
+  assertEquals(times(network.sentSince(onMs, Data, b)), [onMs, onMs + 45_000]);
 });
 
 Deno.test("a change that has nothing to do with keepalives sends none", () => {
@@ -377,7 +377,7 @@ Deno.test("a change that has nothing to do with keepalives sends none", () => {
 Deno.test("a key of 180 s neither seals nor opens", () => {
   const { network, a, b } = connectedPair();
   network.run(START_MS + 180_000);
-  network.passes = ({ type }) => type === Transport;
+  network.passes = ({ type }) => type === Data;
   const before = a.lane.counts.sealed;
   a.send(b, "waits for a new key");
   assertEquals(a.lane.counts.sealed, before);
@@ -405,7 +405,7 @@ Deno.test("a time that the lane notes while main stops watching is not missed", 
   b.peers.setField(slot, PeerField.UnacknowledgedSinceMs, network.nowMs);
   const sinceMs = network.nowMs;
   network.run(sinceMs + 20_000);
-  assertEquals(times(network.sentSince(sinceMs, Transport, b)), [sinceMs + 10_000]);
+  assertEquals(times(network.sentSince(sinceMs, Data, b)), [sinceMs + 10_000]);
 });
 
 Deno.test("a deadline that begins while main watches for the other one is met to the millisecond", () => {
@@ -417,7 +417,7 @@ Deno.test("a deadline that begins while main watches for the other one is met to
   b.send(a, "wants an answer");
   const sinceMs = network.nowMs;
   network.runFor(12_000);
-  assertEquals(times(network.sentSince(sinceMs, Transport, a)), [sinceMs + 10_000]);
+  assertEquals(times(network.sentSince(sinceMs, Data, a)), [sinceMs + 10_000]);
 });
 
 Deno.test("a peer that is removed has no timers", () => {

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { DeviceEventCode } from "../../src/wireguard/events.ts";
-import { MessageType } from "../../src/wireguard/messages.ts";
+import { MessageType } from "../../src/wire/wireguard.ts";
 import { CookieGenerator } from "../../src/wireguard/mac_cookie.ts";
 import { decodeEndpoint } from "../../src/wireguard/socket_address.ts";
 import {

@@ -1,0 +1,68 @@
+/** Finding and reading the config file that a command line names. */
+import { exists, fileStatus, readTextFile } from "../../ffi/files.ts";
+import { interfaceIndex } from "../../ffi/socket.ts";
+import { cString } from "../../ffi/memory.ts";
+import { formatDiagnostic } from "../config/diagnostic.ts";
+import { interfaceNameOf, isInterfaceName, modeWarning } from "../config/file_name.ts";
+import { parseConfig } from "../config/parse.ts";
+import type { PublicKeyOf } from "../config/peers.ts";
+import type { NodeConfig } from "../config/types.ts";
+import { SetupError } from "../daemon/setup_error.ts";
+import { UsageError } from "./environment.ts";
+
+/** Where the file of a bare name is. */
+const CONFIG_FOLDER = "/etc/wireguard";
+/** 130,000 allowed IPs take some 5 MB. */
+const CONFIG_BYTES_MAX = 64 * 1024 * 1024;
+
+/** A config file and the interface that it is for. */
+export interface ConfigPlace {
+  readonly path: string;
+  readonly interfaceName: string;
+}
+
+/**
+ * The place that `NAME` (of `/etc/wireguard/NAME.conf`) or `path/to/NAME.conf` means. Throws
+ * `UsageError` when no interface can have that name.
+ */
+export function findConfig(argument: string): ConfigPlace {
+  const isPath = argument.includes("/") || argument.endsWith(".conf");
+  if (!isPath) {
+    checkInterfaceName(argument);
+    return { path: `${CONFIG_FOLDER}/${argument}.conf`, interfaceName: argument };
+  }
+  const interfaceName = interfaceNameOf(argument);
+  if (interfaceName === null) {
+    throw new UsageError(
+      `"${argument}" does not name an interface: the file's name must be NAME.conf, ` +
+        `with a NAME of ${INTERFACE_NAME_RULE}`,
+    );
+  }
+  return { path: argument, interfaceName };
+}
+
+const INTERFACE_NAME_RULE = "1 to 15 characters of a-z A-Z 0-9 _ = + . -";
+
+/** Throws `UsageError` unless an interface can have that name. */
+export function checkInterfaceName(name: string): void {
+  if (isInterfaceName(name)) return;
+  throw new UsageError(`"${name}" is not a name for an interface: ${INTERFACE_NAME_RULE}`);
+}
+
+/**
+ * Reads a config file and prints what there is to say about it to standard error. Null when it has
+ * errors. Throws `SystemCallError` when it cannot be read, `SetupError` when there is none.
+ */
+export function readConfig(place: ConfigPlace, publicKeyOf: PublicKeyOf): NodeConfig | null {
+  const { path } = place;
+  if (!exists(path)) throw new SetupError(`There is no config file ${path}`);
+  const warning = modeWarning(path, fileStatus(path)?.mode ?? 0);
+  if (warning !== null) console.error(`longhaul: warning: ${warning}`);
+  const { config, diagnostics } = parseConfig(readTextFile(path, CONFIG_BYTES_MAX), {
+    file: path,
+    publicKeyOf,
+    interfaceIndex: (name) => Math.max(0, interfaceIndex(cString(name))),
+  });
+  for (const diagnostic of diagnostics) console.error(formatDiagnostic(diagnostic));
+  return config;
+}

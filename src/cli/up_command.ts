@@ -1,0 +1,180 @@
+/**
+ * `longhaul up FILE|NAME`: a tunnel as its config file describes it, from its first packet to its
+ * last. What can fail without changing anything is done first: the file, the port, the names of
+ * endpoints. Everything after that goes with the interface.
+ */
+import { systemClock } from "../../ffi/clock.ts";
+import { getEnvironment } from "../../ffi/environment.ts";
+import { resolveHost } from "../../ffi/resolver.ts";
+import { closeUdpSockets, openUdpSockets } from "../../ffi/udp_open.ts";
+import { isUnixLive } from "../../ffi/unix_socket.ts";
+import type { Log } from "../base/log.ts";
+import { isNamed, toDeviceChange, wipeKeys } from "../config/device_change.ts";
+import type { NodeConfig } from "../config/types.ts";
+import { formatKeyBase64 } from "../control/key_text.ts";
+import { selectNoiseCrypto } from "../crypto/select.ts";
+import { type Daemon, SOCKET_BUFFER_BYTES, startDaemon } from "../daemon/daemon.ts";
+import { EndpointResolver, type FoundEndpoint } from "../daemon/endpoint_resolver.ts";
+import { defaultRouteMtu, endpointMtus, tunnelMtu } from "../daemon/interface_mtu.ts";
+import { interfaceExists, setUpInterface } from "../daemon/interface_setup.ts";
+import { parseLogLevel, setUpLog } from "../daemon/log_setup.ts";
+import { uapiPath } from "../daemon/paths.ts";
+import { SetupError } from "../daemon/setup_error.ts";
+import { equalBytes, wipe } from "../wireguard/bytes.ts";
+import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
+import { type ConfigPlace, findConfig, readConfig } from "./config_file.ts";
+import { chooseEncryptors, sessionLimits, testFault } from "./environment.ts";
+
+/** How long the start waits for the names of endpoints; later ones are used when they come. */
+const NAMES_WAIT_MS = 3000;
+
+/** Runs the command; resolves with the exit code when the tunnel has ended. */
+export async function runUp(argument: string): Promise<number> {
+  const place = findConfig(argument);
+  const { crypto } = selectNoiseCrypto();
+  const publicKeyOf = (privateKey: Uint8Array) => crypto.x25519PublicKey(privateKey);
+  const config = readConfig(place, publicKeyOf);
+  if (config === null || !canRoute(place, config)) return 1;
+  const log = setUpLog(place.interfaceName, parseLogLevel(getEnvironment("LOG_LEVEL") || "info"));
+  checkFree(place.interfaceName, config);
+  const resolver = new EndpointResolver(config.device.peers, {
+    lookUp: async ({ host, port }) => ({ ...await resolveHost(host), port }),
+    schedule: (action, delayMs) => {
+      const timer = setTimeout(action, delayMs);
+      return () => clearTimeout(timer);
+    },
+    nowMs: () => systemClock.nowMs(),
+    log,
+  });
+  try {
+    await resolver.firstRound(NAMES_WAIT_MS);
+    const mtu = config.interface.mtu ?? findMtu(config, resolver);
+    const { privateKey } = config.device;
+    const publicKey = privateKey === undefined ? null : publicKeyOf(privateKey);
+    return await run(place, { config, resolver, mtu, publicKey, log });
+  } finally {
+    resolver.stop();
+    wipeKeys(config.device);
+  }
+}
+
+/** A tunnel that only needs to be started. */
+interface Tunnel {
+  readonly config: NodeConfig;
+  readonly resolver: EndpointResolver;
+  readonly mtu: number;
+  readonly publicKey: Uint8Array | null;
+  readonly log: Log;
+}
+
+async function run(place: ConfigPlace, tunnel: Tunnel): Promise<number> {
+  const { config, log, resolver } = tunnel;
+  const { longhaul } = config;
+  const daemon = await startDaemon({
+    interfaceName: place.interfaceName,
+    log,
+    encryptors: chooseEncryptors(longhaul.encryptors, log),
+    socketBufferBytes: longhaul.socketBufferBytes ?? SOCKET_BUFFER_BYTES,
+    offload: longhaul.offload,
+    limits: sessionLimits(),
+    fault: testFault(),
+    onEvent: (event) => lookUpAgain(resolver, event),
+  });
+  try {
+    const port = await setUp(daemon, tunnel);
+    if (!daemon.isEnding) {
+      const key = tunnel.publicKey === null ? "no key" : formatKeyBase64(tunnel.publicKey);
+      console.error(
+        `longhaul: ${daemon.interfaceName} is up, UDP port ${port}, MTU ${tunnel.mtu}, ` +
+          `public key ${key}`,
+      );
+    }
+  } catch (error) {
+    const wasEnding = daemon.isEnding;
+    daemon.stop("the set-up has failed");
+    const code = await daemon.ended;
+    if (wasEnding) return code;
+    throw error;
+  }
+  return await daemon.ended;
+}
+
+/** Makes the daemon what the config says; returns its UDP port. */
+async function setUp(daemon: Daemon, tunnel: Tunnel): Promise<number> {
+  const { config, resolver, mtu } = tunnel;
+  const { addresses, table } = config.interface;
+  daemon.node.apply(toDeviceChange(config.device, (endpoint) => resolver.addressOf(endpoint)));
+  wipeKeys(config.device);
+  resolver.tell((found) => setEndpoint(daemon, found));
+  const port = daemon.node.openSockets();
+  const routingTable = typeof table === "number" ? { table } : {};
+  const { routes } = config;
+  const name = daemon.interfaceName;
+  await setUpInterface({ name, addresses, mtu, routes, ...routingTable }, () => daemon.isEnding);
+  return port;
+}
+
+/** Says no to default routes that would take the tunnel's own datagrams along. */
+function canRoute({ path }: ConfigPlace, config: NodeConfig): boolean {
+  if (config.interface.table !== "auto") return true;
+  const peer = config.device.peers.find((peer) => peer.allowedIps.some(({ bits }) => bits === 0));
+  if (peer === undefined) return true;
+  console.error(
+    `${path}:${peer.line}:1: error: AllowedIPs: a default route (0.0.0.0/0 or ::/0) with ` +
+      "Table = auto is not supported yet. Set Table = off or the number of a table, " +
+      "and route what is to go through the tunnel yourself",
+  );
+  return false;
+}
+
+/** Throws when the interface, its control socket or its port belongs to somebody else. */
+function checkFree(name: string, config: NodeConfig): void {
+  const runs = `end it first (longhaul down ${name})`;
+  if (isUnixLive(uapiPath(name))) throw new SetupError(`${name} is up already: ${runs}`);
+  if (interfaceExists(name)) {
+    throw new SetupError(
+      `There is an interface ${name} already: remove it (ip link delete ${name}), ` +
+        "or give the file another name",
+    );
+  }
+  const port = config.device.listenPort ?? 0;
+  if (port === 0) return;
+  closeUdpSockets(openUdpSockets({ port, bufferBytes: SOCKET_BUFFER_BYTES, gro: false }));
+}
+
+function findMtu(config: NodeConfig, resolver: EndpointResolver): number {
+  const { device } = config;
+  const endpoints = device.peers.flatMap(({ endpoint }) => {
+    if (endpoint === undefined) return [];
+    const address = isNamed(endpoint) ? resolver.addressOf(endpoint) : endpoint;
+    return address === null ? [] : [address];
+  });
+  const pathMtus = endpointMtus(endpoints, device.fwmark ?? 0);
+  const prefixes = [
+    ...config.interface.addresses,
+    ...device.peers.flatMap((peer) => peer.allowedIps),
+  ];
+  const usesV6 = prefixes.some(({ address }) => address.length === 16);
+  return tunnelMtu(pathMtus, pathMtus.length === 0 ? defaultRouteMtu() : null, usesV6);
+}
+
+function lookUpAgain(resolver: EndpointResolver, event: DeviceEvent): void {
+  const isSilent = event.code === DeviceEventCode.NoReply || event.code === DeviceEventCode.GaveUp;
+  if (isSilent && event.publicKey !== null) resolver.onNoReply(event.publicKey);
+}
+
+/**
+ * Gives a peer the address that its name turned out to have. A peer that was heard of meanwhile, or
+ * was given an endpoint by hand, keeps it until its name has another address.
+ */
+function setEndpoint(daemon: Daemon, { publicKey, address, isChange }: FoundEndpoint): void {
+  if (daemon.isEnding) return;
+  const status = daemon.node.status();
+  if (status.privateKey !== null) wipe(status.privateKey);
+  const isKey = (key: Uint8Array) => equalBytes(key, 0, publicKey, 0, publicKey.length);
+  const peer = status.peers.find((peer) => isKey(peer.publicKey));
+  wipe(...status.peers.map((peer) => peer.presharedKey));
+  if (peer === undefined || (peer.endpoint !== null && !isChange)) return;
+  const change = { publicKey, updateOnly: true, endpoint: address, allowedIps: [] };
+  daemon.node.apply({ peers: [change] });
+}
