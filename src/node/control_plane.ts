@@ -4,6 +4,7 @@
  * datagrams and requests. It waits for nothing: whoever owns the node calls `onMail` when the bell
  * rings, `onTimeout` when `nextTimeoutMs` has come, and both end by flushing.
  */
+import { Errno } from "../base/errno.ts";
 import type { Clock } from "../base/clock.ts";
 import type { RandomSource } from "../base/random.ts";
 import type { NoiseCrypto } from "../crypto/noise_crypto.ts";
@@ -42,6 +43,8 @@ import type { DeviceEvent } from "../wireguard/events.ts";
 const HANDSHAKE_TOS = 0x88;
 /** Handshake messages taken from one lane before the others get their turn. */
 const HANDSHAKES_PER_VISIT = 32;
+/** How long a handshake message waits when the socket is full. */
+const RETRY_MS = 5;
 /** Handshake messages that wait while the sockets are closed. */
 const UNSENT_MAX = 256;
 
@@ -70,6 +73,8 @@ export class ControlPlane implements ConfigurationTarget {
   udp: UdpPort | null = null;
   #boundPort = 0;
   #wipedKeypairs = 0;
+  /** When messages that found the socket full are tried again. */
+  #retryAtMs = Infinity;
   /** Handshake messages that found no socket, with the time they were made. */
   readonly #unsent: { readonly atMs: number; readonly transmit: Transmit }[] = [];
   readonly #slab: Slab;
@@ -124,13 +129,15 @@ export class ControlPlane implements ConfigurationTarget {
 
   /** Does what is due. */
   onTimeout(): void {
-    this.device.onTimeout(this.#clock.nowMs());
+    const nowMs = this.#clock.nowMs();
+    if (nowMs >= this.#retryAtMs) this.#sendUnsent();
+    this.device.onTimeout(nowMs);
     this.flush();
   }
 
   /** When `onTimeout` is due on CLOCK_BOOTTIME; Infinity for never. */
   nextTimeoutMs(): number {
-    return this.device.nextTimeoutMs();
+    return Math.min(this.device.nextTimeoutMs(), this.#retryAtMs);
   }
 
   apply(change: DeviceChange): void {
@@ -149,10 +156,7 @@ export class ControlPlane implements ConfigurationTarget {
   /** The sockets are open, on this port: what had to wait for them is sent. */
   onSocketsOpen(boundPort: number): void {
     this.#boundPort = boundPort;
-    const oldestMs = this.#clock.nowMs() - REKEY_TIMEOUT_MS;
-    for (const { atMs, transmit } of this.#unsent.splice(0)) {
-      if (atMs >= oldestMs) this.#send(transmit);
-    }
+    this.#sendUnsent();
   }
 
   /** The sockets are closed: handshake messages wait for the next ones. */
@@ -244,23 +248,34 @@ export class ControlPlane implements ConfigurationTarget {
     }
   }
 
+  /** Sends what has waited, unless the device has made a newer message meanwhile. */
+  #sendUnsent(): void {
+    this.#retryAtMs = Infinity;
+    const oldestMs = this.#clock.nowMs() - REKEY_TIMEOUT_MS;
+    for (const { atMs, transmit } of this.#unsent.splice(0)) {
+      if (atMs >= oldestMs) this.#send(transmit);
+    }
+  }
+
   #keepUnsent(transmit: Transmit): void {
     if (this.#unsent.length >= UNSENT_MAX) this.#unsent.shift();
     this.#unsent.push({ atMs: this.#clock.nowMs(), transmit });
   }
 
-  #send({ bytes, to }: Transmit): void {
+  #send(transmit: Transmit): void {
+    const { bytes, to } = transmit;
     this.#slab.u8.set(bytes, this.#messageAt);
     this.#slab.u8.set(to, this.#endpointAt);
     const length = bytes.length;
-    const result = this.udp?.send(
-      this.#messageAt,
-      length,
-      length,
-      this.#endpointAt,
-      HANDSHAKE_TOS,
-    );
-    if (result !== undefined && result < 0) this.#sendWithoutSource(length);
+    const endpointAt = this.#endpointAt;
+    const result = this.udp?.send(this.#messageAt, length, length, endpointAt, HANDSHAKE_TOS) ?? 0;
+    if (result >= 0) return;
+    if (result === -Errno.EAGAIN || result === -Errno.ENOBUFS) {
+      this.#keepUnsent(transmit);
+      this.#retryAtMs = this.#clock.nowMs() + RETRY_MS;
+    } else {
+      this.#sendWithoutSource(length);
+    }
   }
 
   /** The sticky source may have been removed: once more, and let routing choose. */
