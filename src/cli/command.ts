@@ -52,13 +52,14 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
 
 function dispatch(line: CommandLine, mainUrl: string): number | Promise<number> {
   const [command, ...rest] = line.words;
-  if (line.help || command === undefined && !line.version) {
-    console.log(HELP);
-    return line.help ? 0 : EXIT_USAGE;
-  }
   if (line.version) {
     console.log(`longhaul ${VERSION}`);
     return 0;
+  }
+  const isBare = command === undefined && !line.foreground && !line.json;
+  if (line.help || isBare) {
+    console.log(HELP);
+    return isBare && !line.help ? EXIT_USAGE : 0;
   }
   if (line.json && command !== "status") throw new UsageError("--json is a flag of status");
   if (line.foreground) {

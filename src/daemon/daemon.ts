@@ -6,6 +6,7 @@ import { Errno } from "../base/errno.ts";
 import { closeFd, setInherited, setNonBlocking } from "../../ffi/descriptor.ts";
 import { SystemCallError } from "../../ffi/error.ts";
 import { descriptorStatus, fileStatus, makeFolders, removeFile } from "../../ffi/files.ts";
+import { PathWatch } from "../../ffi/path_watch.ts";
 import { makeUndumpable } from "../../ffi/process.ts";
 import { cString } from "../../ffi/memory.ts";
 import { interfaceIndex } from "../../ffi/socket.ts";
@@ -75,25 +76,25 @@ const UAPI_FOLDER_MODE = 0o755;
 interface ControlSocket {
   readonly fd: number;
   readonly path?: string;
+  /** Made at once with the socket: a removal while the workers start must not be missed. */
+  readonly watch: PathWatch | null;
   /** Whether the file was made here. */
   readonly isOwn: boolean;
 }
 
-/** Why a daemon ends. */
-interface Ending {
-  readonly reason: string;
-  readonly code: number;
-}
-
-/** Starts a daemon; throws `SystemCallError` with a fix, and leaves nothing behind, if it cannot. */
+/**
+ * Starts a daemon; throws `SystemCallError` or `SetupError`, and leaves nothing behind, if it cannot.
+ * A signal that comes meanwhile ends it properly as soon as it runs.
+ */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { log, offload } = options;
   makeUndumpable();
+  const ending = new Ending();
+  ending.heedSignals();
   const tun = openInterface(options);
   let socket: ControlSocket | null = null;
   try {
     socket = listen(tun.name, options.uapiFd);
-    const ending = Promise.withResolvers<Ending>();
     const node = await TunNode.start({
       tun,
       encryptors: options.encryptors,
@@ -108,14 +109,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       fault: options.fault ?? "",
       log,
       onEvent: options.onEvent,
-      onEnd: (reason, code) => ending.resolve({ reason, code }),
+      onEnd: (reason, code) => ending.begin(reason, code),
     });
     const server = new UapiServer({
       reactor: node.reactor,
       target: node,
       listenerFd: socket.fd,
-      path: socket.path,
-      onSocketRemoved: () => ending.resolve({ reason: "the control socket was removed", code: 0 }),
+      watch: socket.watch,
+      onSocketRemoved: () => ending.begin("the control socket was removed", 0),
       interfaceIndex: (name) => interfaceIndex(cString(name)),
     });
     return supervise(log, { node, server, tun, socketPath: socket.path }, ending);
@@ -124,6 +125,37 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     if (socket !== null) closeFd(socket.fd);
     closeFd(tun.fd);
     throw error;
+  }
+}
+
+/** The end of a daemon: the first reason counts. */
+class Ending {
+  readonly #begun = Promise.withResolvers<{ reason: string; code: number }>();
+  #isBegun = false;
+  #signals = 0;
+
+  get isBegun(): boolean {
+    return this.#isBegun;
+  }
+
+  /** Resolves when the end begins. */
+  get begun(): Promise<{ reason: string; code: number }> {
+    return this.#begun.promise;
+  }
+
+  begin(reason: string, code: number): void {
+    this.#isBegun = true;
+    this.#begun.resolve({ reason, code });
+  }
+
+  /** The first SIGINT or SIGTERM begins the end, the second one ends the process at once. */
+  heedSignals(): void {
+    const onSignal = () => {
+      if (++this.#signals > 1) Deno.exit(1);
+      this.begin("asked to stop by a signal", 0);
+    };
+    Deno.addSignalListener("SIGINT", onSignal);
+    Deno.addSignalListener("SIGTERM", onSignal);
   }
 }
 
@@ -138,7 +170,7 @@ function listen(name: string, passedFd?: number): ControlSocket {
   const path = uapiPath(name);
   if (passedFd !== undefined) return adoptSocket(passedFd, path);
   makeFolders(path.slice(0, path.lastIndexOf("/")), UAPI_FOLDER_MODE);
-  return { fd: listenUnix(path), path, isOwn: true };
+  return { fd: listenUnix(path), path, watch: new PathWatch(path), isOwn: true };
 }
 
 /** Takes over a socket that another program listens with; its file may be anywhere, or gone. */
@@ -149,7 +181,11 @@ function adoptSocket(fd: number, path: string): ControlSocket {
   setNonBlocking(fd, true);
   setInherited(fd, false);
   const isThere = fileStatus(path)?.kind === "socket";
-  return { fd, isOwn: false, ...(isThere && { path }) };
+  return {
+    fd,
+    isOwn: false,
+    ...(isThere ? { path, watch: new PathWatch(path) } : { watch: null }),
+  };
 }
 
 function sendMessagesMax(offload: OffloadSwitches): number {
@@ -165,21 +201,9 @@ interface DaemonParts {
   readonly socketPath: string | undefined;
 }
 
-function supervise(log: Log, parts: DaemonParts, ending: PromiseWithResolvers<Ending>): Daemon {
+function supervise(log: Log, parts: DaemonParts, ending: Ending): Daemon {
   const { node, server, tun, socketPath } = parts;
-  let isEnding = false, signals = 0;
-  const stop = (reason: string, code = 0) => {
-    isEnding = true;
-    ending.resolve({ reason, code });
-  };
-  const onSignal = () => {
-    if (++signals > 1) Deno.exit(1);
-    stop("asked to stop by a signal");
-  };
-  Deno.addSignalListener("SIGINT", onSignal);
-  Deno.addSignalListener("SIGTERM", onSignal);
-  const ended = ending.promise.then(async ({ reason, code }) => {
-    isEnding = true;
+  const ended = ending.begun.then(async ({ reason, code }) => {
     if (code === 0) log.info(`ending: ${reason}`);
     else log.error(reason);
     server.close();
@@ -192,9 +216,9 @@ function supervise(log: Log, parts: DaemonParts, ending: PromiseWithResolvers<En
     node,
     interfaceName: tun.name,
     ended,
-    stop,
+    stop: (reason, code = 0) => ending.begin(reason, code),
     get isEnding() {
-      return isEnding;
+      return ending.isBegun;
     },
   };
 }

@@ -5,7 +5,7 @@
 import { Errno } from "../base/errno.ts";
 import { closeFd } from "../../ffi/descriptor.ts";
 import { EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
-import { PathWatch } from "../../ffi/path_watch.ts";
+import type { PathWatch } from "../../ffi/path_watch.ts";
 import { acceptUnix, readSocket, writeSocket } from "../../ffi/unix_socket.ts";
 import { UapiSession } from "../control/uapi.ts";
 import type { ConfigurationTarget } from "../wireguard/configuration.ts";
@@ -22,8 +22,8 @@ export interface UapiServerOptions {
   readonly target: ConfigurationTarget;
   /** The listening socket. */
   readonly listenerFd: number;
-  /** The socket's file, to notice its removal; absent when the descriptor was passed in. */
-  readonly path?: string;
+  /** Watches the socket's file; null when it has none. The server closes it. */
+  readonly watch: PathWatch | null;
   readonly onSocketRemoved: () => void;
   /** Resolves the zone of a link-local endpoint. */
   readonly interfaceIndex: (name: string) => number;
@@ -34,30 +34,28 @@ export class UapiServer {
   readonly #options: UapiServerOptions;
   readonly #connections = new Set<Connection>();
   readonly #listenerToken: number;
-  readonly #watch: PathWatch | null;
   #watchToken = -1;
 
   constructor(options: UapiServerOptions) {
     this.#options = options;
-    const { reactor, listenerFd, path } = options;
+    const { reactor, listenerFd, watch } = options;
     this.#listenerToken = reactor.watch(listenerFd, () => this.#accept());
-    this.#watch = path === undefined ? null : new PathWatch(path);
-    if (this.#watch !== null) {
-      this.#watchToken = reactor.watch(this.#watch.fd, () => {
-        if (this.#watch?.isGone()) options.onSocketRemoved();
+    if (watch !== null) {
+      this.#watchToken = reactor.watch(watch.fd, () => {
+        if (watch.isGone()) options.onSocketRemoved();
       });
     }
   }
 
   /** Closes the listener and every connection; the file is the caller's to remove. */
   close(): void {
-    const { reactor, listenerFd } = this.#options;
+    const { reactor, listenerFd, watch } = this.#options;
     for (const connection of this.#connections) connection.close();
     reactor.unwatch(this.#listenerToken);
     closeFd(listenerFd);
-    if (this.#watch === null) return;
+    if (watch === null) return;
     reactor.unwatch(this.#watchToken);
-    this.#watch.close();
+    watch.close();
   }
 
   #accept(): void {

@@ -352,7 +352,6 @@ export class Lane {
   #continueInHand(): boolean {
     if (this.#handPeer < 0) return true;
     const packet = this.#packet;
-    if (!this.#renewHandKeypair()) return true;
     this.#handNext = this.#send.append(
       packet,
       this.#handPeer,
@@ -363,22 +362,6 @@ export class Lane {
     if (this.#handNext < packet.segmentCount) return false;
     this.#handPeer = -1;
     return true;
-  }
-
-  /**
-   * A packet may stay in hand over several turns, in which its keypair may have been retired; false
-   * when there is no other one, and the rest of the packet has been dropped.
-   */
-  #renewHandKeypair(): boolean {
-    if (this.context.peers.word(this.#handPeer, PeerWord.Current) === this.#handKeypair) {
-      return true;
-    }
-    this.#handKeypair = this.context.sendingKeypair(this.#handPeer);
-    if (this.#handKeypair >= 0) return true;
-    const left = this.#packet.segmentCount - this.#handNext;
-    this.channels.counters.drop(DropReason.NoKeypair, left);
-    this.#handPeer = -1;
-    return false;
   }
 
   /** Routes the staged packets of a peer whose session is ready; false when it has to wait. */

@@ -44,7 +44,7 @@ export const LaneWord = {
   /** 1 after the lane has left its loop. */
   Stopped: 32,
   /** Bits of `LaneCommand` that main has asked for and the lane has not taken yet. */
-  Commands: 36,
+  Commands: 40,
 } as const;
 
 /**

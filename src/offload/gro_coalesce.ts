@@ -30,13 +30,13 @@ import {
   isSameTcpHeader,
   writeMergedHeaders,
 } from "./gro_headers.ts";
+import { GroRun } from "./gro_run.ts";
+import { IOVEC_BYTES, IovecWriter } from "./iovec.ts";
 
 /** Packets that one flush can hold. */
 export const GRO_PACKETS_MAX = 256;
 /** Iovecs that writev takes (UIO_MAXIOV). */
 export const GRO_IOVECS_MAX = 1024;
-/** `sizeof(struct iovec)` on 64-bit Linux. */
-export const IOVEC_BYTES = 16;
 /** Room for the iovecs of one item, at a multiple of 8. */
 export const GRO_IOVEC_REGION_BYTES = GRO_PACKETS_MAX * IOVEC_BYTES;
 /** A packet has one iovec, and an item at most as many as one writev takes. */
@@ -97,13 +97,12 @@ export class GroCoalescer {
 
   readonly #view: DataView;
   readonly #kernel: ChecksumKernel;
-  readonly #u32: Uint32Array;
+  readonly #iovecs: IovecWriter;
   readonly #iovecAt: number;
-  readonly #addressLow: number;
-  readonly #addressHigh: number;
   readonly #vnetHeader: boolean;
 
   readonly #flows = new GroFlowTable();
+  readonly #run = new GroRun();
   /** Items below this one are closed, whatever their state says. */
   #closedBelow = 0;
 
@@ -134,11 +133,9 @@ export class GroCoalescer {
   /** `iovecAt` is a region of `GRO_IOVEC_REGION_BYTES` at a multiple of 8 that only this uses. */
   constructor(slab: Slab, kernel: ChecksumKernel, iovecAt: number, options: GroOptions) {
     this.#view = slab.view;
-    this.#u32 = slab.u32;
+    this.#iovecs = new IovecWriter(slab, options.slabAddress);
     this.#kernel = kernel;
     this.#iovecAt = iovecAt;
-    this.#addressLow = options.slabAddress % 4_294_967_296;
-    this.#addressHigh = Math.floor(options.slabAddress / 4_294_967_296);
     this.#vnetHeader = options.vnetHeader;
     this.tcp = options.tcp;
     this.udp = options.udp;
@@ -170,13 +167,34 @@ export class GroCoalescer {
       this.#open(packet, at, bytes, PacketKind.Alone);
       return true;
     }
+    const run = this.#run;
+    if (run.item >= 0 && bytes === run.bytes && this.#continueRun(run, packet, at)) return true;
+    run.end();
+    this.#addToFlow(packet, at, bytes);
+    return true;
+  }
+
+  /** Appends a packet to the current run if it continues it. */
+  #continueRun(run: GroRun, packet: number, at: number): boolean {
+    const item = run.item;
+    const payloadBytes = run.payloadBytes;
+    const nextSequence = this.#itemNextSequence[item];
+    if (this.#itemBytes[item] + payloadBytes > IP_BYTES_MAX) return false;
+    if (!run.continues(this.#view, this.#kernel, at, nextSequence)) return false;
+    this.#itemNextSequence[item] = (nextSequence + payloadBytes) | 0;
+    this.#append(item, packet, payloadBytes);
+    return true;
+  }
+
+  /** Finds out what a packet is, and merges it into its flow's last item or opens another. */
+  #addToFlow(packet: number, at: number, bytes: number): void {
     const view = this.#view;
     let shape = classifyPacket(view, at, bytes);
     const kind = shapeKind(shape);
     if (kind < PacketKind.Unmergeable) {
       this.#open(packet, at, bytes, shape);
       if (kind === PacketKind.AnyFlow) this.#closedBelow = this.#itemCount;
-      return true;
+      return;
     }
     if ((kind === PacketKind.Tcp && !this.tcp) || (kind === PacketKind.Udp && !this.udp)) {
       shape = PacketKind.Unmergeable | (shapeTransport(shape) << 8);
@@ -185,9 +203,25 @@ export class GroCoalescer {
     const transport = shapeTransport(shape);
     const slot = flows.find(view, at, transport, this.#itemAt, this.#itemTransport);
     const item = flows.itemOf(slot);
-    if (item >= this.#closedBelow && this.#merge(item, packet, at, bytes, shape)) return true;
-    flows.set(slot, this.#open(packet, at, bytes, shape));
-    return true;
+    if (item < this.#closedBelow || !this.#merge(item, packet, at, bytes, shape)) {
+      flows.set(slot, this.#open(packet, at, bytes, shape));
+    } else if ((this.#itemState[item] & APPENDABLE) !== 0) {
+      this.#beginRun(item);
+    }
+  }
+
+  /** From now on, packets are first compared with those of `item`, which are all equally long. */
+  #beginRun(item: number): void {
+    const headerBytes = this.#itemHeaderBytes[item];
+    this.#run.begin(
+      this.#view,
+      item,
+      this.#itemAt[item],
+      headerBytes + this.#itemGsoSize[item],
+      this.#itemTransport[item],
+      headerBytes,
+      this.#itemKind[item] === PacketKind.Tcp,
+    );
   }
 
   /** Begins an item with a packet and returns it. */
@@ -225,7 +259,7 @@ export class GroCoalescer {
     const headerBytes = shapeHeaderBytes(shape);
     const payloadBytes = bytes - headerBytes;
     if (
-      kind === PacketKind.Unmergeable || kind !== this.#itemKind[item] ||
+      kind === PacketKind.Unmergeable ||
       headerBytes !== this.#itemHeaderBytes[item] ||
       this.#itemBytes[item] + payloadBytes > IP_BYTES_MAX ||
       this.#itemPackets[item] === ITEM_PACKETS_MAX
@@ -339,6 +373,7 @@ export class GroCoalescer {
     this.#itemCount = 0;
     this.#packetCount = 0;
     this.#closedBelow = 0;
+    this.#run.end();
     this.#flows.clear();
   }
 
@@ -350,16 +385,9 @@ export class GroCoalescer {
     if (packets > 1) this.#writeHeaders(item);
     else if (this.#vnetHeader) clearVnetHeader(this.#view, at - VNET_HEADER_BYTES);
     const front = this.#vnetHeader ? VNET_HEADER_BYTES : 0;
-    let packet = this.#itemHead[item];
-    let iovec = this.#iovecAt;
-    this.#writeIovec(iovec, at - front, this.#packetBytes[packet] + front);
-    packet = this.#packetNext[packet];
-    while (packet >= 0) {
-      iovec += IOVEC_BYTES;
-      const payloadBytes = this.#packetBytes[packet] - headerBytes;
-      this.#writeIovec(iovec, this.#packetAt[packet] + headerBytes, payloadBytes);
-      packet = this.#packetNext[packet];
-    }
+    const head = this.#itemHead[item];
+    this.#iovecs.write(this.#iovecAt, at - front, this.#packetBytes[head] + front);
+    if (packets > 1) this.#writePayloadIovecs(head, headerBytes);
     const current = this.item;
     current.at = at;
     current.bytes = bytes;
@@ -370,14 +398,16 @@ export class GroCoalescer {
     sink.write(this.#iovecAt, packets, bytes + front);
   }
 
-  #writeIovec(iovecAt: number, at: number, bytes: number): void {
-    const u32 = this.#u32;
-    const word = iovecAt >> 2;
-    const low = this.#addressLow + at;
-    u32[word] = low;
-    u32[word + 1] = low < 4_294_967_296 ? this.#addressHigh : this.#addressHigh + 1;
-    u32[word + 2] = bytes;
-    u32[word + 3] = 0;
+  /** Writes the iovecs of all packets behind `head`, from the second place on. */
+  #writePayloadIovecs(head: number, headerBytes: number): void {
+    let iovecAt = this.#iovecAt;
+    let packet = this.#packetNext[head];
+    while (packet >= 0) {
+      iovecAt += IOVEC_BYTES;
+      const payloadBytes = this.#packetBytes[packet] - headerBytes;
+      this.#iovecs.write(iovecAt, this.#packetAt[packet] + headerBytes, payloadBytes);
+      packet = this.#packetNext[packet];
+    }
   }
 
   #writeHeaders(item: number): void {

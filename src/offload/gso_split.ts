@@ -110,7 +110,12 @@ function constantIpv4Sum(view: DataView, sp: SuperPacket): number {
 
 /** Copies a header of `bytes` bytes (a multiple of 4) to where it does not overlap itself. */
 function copyHeader(view: DataView, to: number, from: number, bytes: number): void {
-  for (let i = 0; i < bytes; i += 4) view.setUint32(to + i, view.getUint32(from + i, true), true);
+  let i = 0;
+  for (; i + 8 <= bytes; i += 8) {
+    view.setInt32(to + i, view.getInt32(from + i, true), true);
+    view.setInt32(to + i + 4, view.getInt32(from + i + 4, true), true);
+  }
+  if (i < bytes) view.setInt32(to + i, view.getInt32(from + i, true), true);
 }
 
 /** Sets the lengths, the ID and the checksum of the IP header of segment `index` at `out`. */
@@ -191,11 +196,14 @@ function splitTcp(
       swap16(sequence >>> 16) + swap16(sequence & 0xffff) + (offsetByte | (flags << 8));
     const from = at + headerBytes + index * gsoSize;
     const to = out + headerBytes;
-    const sum = inPlace
-      ? moveSum(slab, kernel, to, from, payloadBytes, initial)
-      : kernel.copySum(to, from, payloadBytes, initial);
-    if (inPlace) slab.u8.copyWithin(out, at, at + headerBytes);
-    else copyHeader(view, out, at, headerBytes);
+    let sum: number;
+    if (inPlace) {
+      sum = moveSum(slab, kernel, to, from, payloadBytes, initial);
+      slab.u8.copyWithin(out, at, at + headerBytes);
+    } else {
+      sum = kernel.copySum(to, from, payloadBytes, initial);
+      copyHeader(view, out, at, headerBytes);
+    }
     const id = (baseId + index) & 0xffff;
     finishIpHeader(view, out, isV4, headerBytes + payloadBytes, id, ipSum);
     const outTcp = out + transportOffset;
@@ -235,11 +243,14 @@ function splitUdp(
     const initial = udpSum + 2 * swap16(length);
     const from = at + headerBytes + index * gsoSize;
     const to = out + headerBytes;
-    const sum = inPlace
-      ? moveSum(slab, kernel, to, from, payloadBytes, initial)
-      : kernel.copySum(to, from, payloadBytes, initial);
-    if (inPlace) slab.u8.copyWithin(out, at, at + headerBytes);
-    else copyHeader(view, out, at, headerBytes);
+    let sum: number;
+    if (inPlace) {
+      sum = moveSum(slab, kernel, to, from, payloadBytes, initial);
+      slab.u8.copyWithin(out, at, at + headerBytes);
+    } else {
+      sum = kernel.copySum(to, from, payloadBytes, initial);
+      copyHeader(view, out, at, headerBytes);
+    }
     const id = (baseId + index) & 0xffff;
     finishIpHeader(view, out, isV4, headerBytes + payloadBytes, id, ipSum);
     const outUdp = out + transportOffset;

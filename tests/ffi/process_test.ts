@@ -1,11 +1,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { closeFd, openPipe, readFd, setInherited } from "../../ffi/descriptor.ts";
+import { closeFd, openPipe, pollFd, POLLIN, readFd, setInherited } from "../../ffi/descriptor.ts";
 import { SystemCallError } from "../../ffi/error.ts";
 import { readToEnd } from "../../ffi/files.ts";
 import { fixedBytes } from "../../ffi/memory.ts";
 import {
   isDumpable,
   killProcess,
+  openProcess,
   ownProcessId,
   pollExit,
   SIGKILL,
@@ -176,4 +177,20 @@ Deno.test("runProgram() ends a program that takes too long, even one that ignore
     });
     assertEquals([result.timedOut, result.signal], [true, signal as number]);
   }
+});
+
+Deno.test("openProcess() gives what is readable once a process has ended, reaped or not", () => {
+  const pid = spawnProcess({
+    program: "sleep",
+    args: ["60"],
+    environment: ENVIRONMENT,
+    descriptors: [],
+  });
+  const fd = openProcess(pid);
+  assertEquals(pollFd(fd, POLLIN, 0), 0);
+  killProcess(pid, SIGKILL);
+  assertEquals(pollFd(fd, POLLIN, 5000), POLLIN);
+  closeFd(fd);
+  assertEquals(waitExit(pid, 5000), { code: 0, signal: SIGKILL });
+  assertEquals(openProcess(pid), -Errno.ESRCH);
 });

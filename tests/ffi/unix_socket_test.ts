@@ -11,6 +11,7 @@ import {
   isUnixLive,
   listenUnix,
   readSocket,
+  unixListenerProcess,
   writeSocket,
 } from "../../ffi/unix_socket.ts";
 import { Errno } from "../../src/base/errno.ts";
@@ -184,3 +185,14 @@ Deno.test("exchangeUnix() returns an answer that comes in parts", async () => {
     Deno.removeSync(folder, { recursive: true });
   }
 });
+
+Deno.test(
+  "unixListenerProcess() tells who listens, or that nobody does",
+  withPath((path) => {
+    assertEquals(unixListenerProcess(path), undefined);
+    const listener = listenUnix(path);
+    assertEquals(unixListenerProcess(path), Deno.pid);
+    closeFd(listener);
+    assertEquals(unixListenerProcess(path), undefined);
+  }),
+);

@@ -7,6 +7,8 @@ import { run, type RunResult } from "./command.ts";
 
 const PREFIX = "lh-";
 const SOCKET_FOLDER = "/var/run/wireguard";
+/** Test files share a process, but each has its own copy of this module. */
+const COPY = Math.floor(Math.random() * 36 ** 3).toString(36).padStart(3, "0");
 let serial = 0;
 let leftoversRemoved = false;
 
@@ -26,7 +28,7 @@ export class Net implements AsyncDisposable {
   #interfaces = 0;
 
   constructor() {
-    this.#id = `${Deno.pid}-${++serial}`;
+    this.#id = `${Deno.pid}-${COPY}${++serial}`;
   }
 
   /** A folder for files of this test, removed with it. */
@@ -45,7 +47,7 @@ export class Net implements AsyncDisposable {
    * folder across namespaces.
    */
   interfaceName(): string {
-    const name = `lh${Deno.pid.toString(36)}x${serial.toString(36)}${
+    const name = `lh${Deno.pid.toString(36)}${COPY}${serial.toString(36)}${
       (this.#interfaces++).toString(36)
     }`;
     this.defer(() => removeIfThere(`${SOCKET_FOLDER}/${name}.sock`));
@@ -172,7 +174,7 @@ async function removeNamespace(name: string): Promise<void> {
 async function removeLeftovers(): Promise<void> {
   const { stdout } = await run(["ip", "netns", "list"], { mayFail: true });
   for (const line of stdout.split("\n")) {
-    const match = /^lh-(\d+)-\d+-\S+/.exec(line);
+    const match = /^lh-(\d+)-\w+-\S+/.exec(line);
     if (match !== null && !exists(`/proc/${match[1]}`)) await removeNamespace(match[0]);
   }
 }

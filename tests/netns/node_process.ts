@@ -151,10 +151,10 @@ export class NodeProcess {
     return parseDump((await wg(["show", this.name, "dump"], { timeoutMs })).stdout);
   }
 
-  /** A file with `secret` in it, as `wg set` wants keys. */
+  /** A file with `secret` in it, as `wg set` wants keys; an empty one clears the key. */
   async secretFile(secret: string): Promise<string> {
     const path = `${this.#net.folder}/secret-${crypto.randomUUID()}`;
-    await Deno.writeTextFile(path, secret + "\n", { mode: 0o600 });
+    await Deno.writeTextFile(path, secret, { mode: 0o600 });
     return path;
   }
 

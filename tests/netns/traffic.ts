@@ -22,10 +22,18 @@ export interface PingResult {
 }
 
 /** Pings `address` from `namespace`. Never throws for lost packets. */
-export async function ping(
+export function ping(
   namespace: string,
   address: string,
   options: PingOptions = {},
+): Promise<PingResult> {
+  return watched(sendPings(namespace, address, options));
+}
+
+async function sendPings(
+  namespace: string,
+  address: string,
+  options: PingOptions,
 ): Promise<PingResult> {
   const count = options.count ?? 3;
   const intervalMs = options.intervalMs ?? 20;
@@ -106,8 +114,18 @@ export interface IperfResult {
 
 let nextPort = 5201;
 
+/** Marks a promise so that its failure is no error of its own before somebody awaits it. */
+function watched<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
 /** Runs one iperf3 transfer. TCP is pinned to cubic, so that runs on other hosts compare. */
-export async function iperf3(options: IperfOptions): Promise<IperfResult> {
+export function iperf3(options: IperfOptions): Promise<IperfResult> {
+  return watched(transfer(options));
+}
+
+async function transfer(options: IperfOptions): Promise<IperfResult> {
   const port = nextPort++;
   const serverArgv = inNamespace(["iperf3", "-s", "-1", "-p", `${port}`], options.server);
   const server = new Deno.Command(serverArgv[0], {
@@ -142,13 +160,15 @@ export async function iperf3(options: IperfOptions): Promise<IperfResult> {
 }
 
 /** Asserts that a transfer moved something, and at `leastMbit` Mbit/s at least (0.1 by default). */
-export async function assertIperf(options: IperfOptions, leastMbit = 0.1): Promise<IperfResult> {
-  const result = await iperf3(options);
-  assert(
-    result.bitsPerSecond > leastMbit * 1e6,
-    `iperf3 ${(options.args ?? []).join(" ")}: ${result.bitsPerSecond / 1e6} Mbit/s`,
+export function assertIperf(options: IperfOptions, leastMbit = 0.1): Promise<IperfResult> {
+  return watched(
+    iperf3(options).then((result) => {
+      const what = (options.args ?? []).join(" ");
+      const mbit = result.bitsPerSecond / 1e6;
+      assert(mbit > leastMbit, `iperf3 ${what}: ${mbit} Mbit/s`);
+      return result;
+    }),
   );
-  return result;
 }
 
 /** True when some process in the namespace of `pid` listens on that TCP port. */
@@ -213,6 +233,7 @@ interface IperfSum {
 }
 
 function readReport(text: string): IperfResult {
+  if (text === "") throw new Error("iperf3 ended without a report");
   const report = JSON.parse(text) as {
     error?: string;
     end?: Record<string, IperfSum | undefined>;

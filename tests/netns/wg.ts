@@ -45,10 +45,13 @@ export function wg(args: string[], options: RunOptions = {}): Promise<RunResult>
   return run(["wg", ...args], { timeoutMs: 5000, ...options });
 }
 
-/** A fresh key pair. */
+/** A fresh key pair, the private key clamped as `wg genkey` does it. */
 export function newKeyPair(): KeyPair {
   const jwk = generateKeyPairSync("x25519").privateKey.export({ format: "jwk" });
-  return { privateKey: toBase64(jwk.d), publicKey: toBase64(jwk.x) };
+  const secret = Uint8Array.from(atob(toBase64(jwk.d)), (c) => c.charCodeAt(0));
+  secret[0] &= 248;
+  secret[31] = secret[31] & 127 | 64;
+  return { privateKey: btoa(String.fromCharCode(...secret)), publicKey: toBase64(jwk.x) };
 }
 
 /** A fresh preshared key. */

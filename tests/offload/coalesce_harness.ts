@@ -7,11 +7,19 @@ import {
   type GroItem,
   type GroOptions,
   type GroSink,
-  IOVEC_BYTES,
 } from "../../src/offload/gro_coalesce.ts";
+import { IOVEC_BYTES } from "../../src/offload/iovec.ts";
 import type { ChecksumKernel } from "../../src/wire/checksum_kernel.ts";
 import { coalesceReference } from "../reference/gro_coalesce_reference.ts";
-import { slabWithKernels } from "./packet_builder.ts";
+import {
+  buildPacket,
+  type PacketFields,
+  pattern,
+  slabWithKernels,
+  TCP,
+  UDP,
+} from "./packet_builder.ts";
+import { internetChecksum, pseudoHeader } from "../reference/checksum_reference.ts";
 import { assertSameBytes } from "./split_harness.ts";
 
 export const { slab, kernels } = slabWithKernels(1 << 25);
@@ -111,4 +119,43 @@ export function checkCoalesce(
 export function shape(packets: Uint8Array[], options: Partial<GroOptions> = {}): number[] {
   checkCoalesce(packets, "shape", options);
   return coalesce(packets, options).map((written) => written.iovecs.length);
+}
+
+/** Consecutive TCP segments with payloads of these lengths; `change` may alter each one's fields. */
+export function segments(
+  lengths: number[],
+  fields: Partial<PacketFields> = {},
+  change: (index: number) => Partial<PacketFields> = () => ({}),
+): Uint8Array[] {
+  let sequence = fields.sequence ?? 5000;
+  return lengths.map((length, i) => {
+    const payload = pattern(length, i + 1);
+    const packet = buildPacket({ ...fields, sequence, payload, id: 100 + i, ...change(i) });
+    sequence = (sequence + length) % 2 ** 32;
+    return packet;
+  });
+}
+
+/** UDP datagrams of one flow with payloads of these lengths. */
+export function datagrams(lengths: number[], fields: Partial<PacketFields> = {}): Uint8Array[] {
+  return lengths.map((length, i) =>
+    buildPacket({ ...fields, protocol: UDP, payload: pattern(length, i + 1), id: 100 + i })
+  );
+}
+
+/** Sets bytes of a packet, leaving its checksums as they are. */
+export function patched(packet: Uint8Array, at: number, ...bytes: number[]): Uint8Array {
+  const copy = packet.slice();
+  copy.set(bytes, at);
+  return copy;
+}
+
+/** Redoes the transport checksum of a packet that was changed. */
+export function withChecksum(packet: Uint8Array, transport: number, protocol: number): Uint8Array {
+  const part = packet.subarray(transport);
+  const at = protocol === TCP ? 16 : 6;
+  part.fill(0, at, at + 2);
+  const checksum = internetChecksum(pseudoHeader(packet, protocol, part.length), part);
+  part.set([checksum >> 8, checksum & 255], at);
+  return packet;
 }

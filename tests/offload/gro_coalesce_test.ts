@@ -1,15 +1,18 @@
 import { assert, assertEquals } from "@std/assert";
 import { SeededRandom } from "../../src/base/random.ts";
-import { internetChecksum, pseudoHeader } from "../reference/checksum_reference.ts";
 import { GRO_IOVECS_MAX, GRO_PACKETS_MAX } from "../../src/offload/gro_coalesce.ts";
 import {
   addAll,
   checkCoalesce,
   coalesce,
+  datagrams,
   GatheringSink,
   makeCoalescer,
+  patched,
+  segments,
   shape,
   slab,
+  withChecksum,
 } from "./coalesce_harness.ts";
 import {
   ACK,
@@ -26,35 +29,6 @@ import {
 
 const versions = [4, 6] as const;
 
-/** Consecutive TCP segments with payloads of these lengths; `change` may alter each one's fields. */
-function segments(
-  lengths: number[],
-  fields: Partial<PacketFields> = {},
-  change: (index: number) => Partial<PacketFields> = () => ({}),
-): Uint8Array[] {
-  let sequence = fields.sequence ?? 5000;
-  return lengths.map((length, i) => {
-    const payload = pattern(length, i + 1);
-    const packet = buildPacket({ ...fields, sequence, payload, id: 100 + i, ...change(i) });
-    sequence = (sequence + length) % 2 ** 32;
-    return packet;
-  });
-}
-
-/** UDP datagrams of one flow with payloads of these lengths. */
-function datagrams(lengths: number[], fields: Partial<PacketFields> = {}): Uint8Array[] {
-  return lengths.map((length, i) =>
-    buildPacket({ ...fields, protocol: UDP, payload: pattern(length, i + 1), id: 100 + i })
-  );
-}
-
-/** Sets bytes of a packet, leaving its checksums as they are. */
-function patched(packet: Uint8Array, at: number, ...bytes: number[]): Uint8Array {
-  const copy = packet.slice();
-  copy.set(bytes, at);
-  return copy;
-}
-
 Deno.test("TCP segments in order become one super-packet, both versions", () => {
   for (const version of versions) {
     for (const tcpOptions of [new Uint8Array(), TIMESTAMPS, pattern(40)]) {
@@ -67,178 +41,6 @@ Deno.test("TCP segments in order become one super-packet, both versions", () => 
 Deno.test("UDP datagrams of one length become one super-packet, both versions", () => {
   for (const version of versions) {
     assertEquals(shape(datagrams([900, 900, 900, 5], { version })), [4]);
-  }
-});
-
-Deno.test("rule 19: IPv4 options keep a packet alone", () => {
-  assertEquals(shape(segments([100, 100, 100], { ipOptions: pattern(4) })), [1, 1, 1]);
-  const options = (i: number) => i === 1 ? { ipOptions: pattern(4) } : {};
-  assertEquals(shape(segments([100, 100, 100], {}, options)), [1, 1, 1]);
-});
-
-Deno.test("rule 19: IPv6 extension headers keep a packet alone", () => {
-  for (const type of [0, 43, 44, 51, 60, 135]) {
-    const extensions = [{ type, bytes: new Uint8Array(8) }];
-    assertEquals(shape(segments([100, 100], { version: 6, extensions })), [1, 1]);
-  }
-});
-
-Deno.test("rule 19: a length field that does not match keeps a packet alone", () => {
-  for (const version of versions) {
-    const at = version === 4 ? 2 : 4;
-    for (const length of [0, 10, 139, 141, 5000]) {
-      const [a, b, c] = segments([100, 100, 100], { version });
-      assertEquals(shape([a, patched(b, at, length >> 8, length & 255), c]), [1, 1, 1]);
-    }
-  }
-});
-
-Deno.test("rule 19: a UDP length that does not match keeps a datagram alone", () => {
-  const [a, b, c] = datagrams([100, 100, 100]);
-  for (const length of [0, 7, 107, 109]) {
-    assertEquals(shape([a, patched(b, 24, 0, length), c]), [1, 1, 1]);
-  }
-});
-
-Deno.test("rule 19: fragments are never merged", () => {
-  for (const fragmentField of [0x2000, 0x2001, 0x0001, 0x1fff]) {
-    assertEquals(shape(segments([100, 100], { fragmentField })), [1, 1]);
-    assertEquals(shape(datagrams([100, 100], { fragmentField })), [1, 1]);
-  }
-});
-
-Deno.test("rule 19: packets without payload are never merged", () => {
-  for (const version of versions) {
-    assertEquals(shape(segments([0, 0, 0], { version })), [1, 1, 1]);
-    assertEquals(shape(datagrams([0, 0, 0], { version })), [1, 1, 1]);
-    assertEquals(shape(segments([100, 0, 100], { version })), [1, 1, 1]);
-  }
-});
-
-Deno.test("rule 19: only ACK, or ACK and PSH, may be merged", () => {
-  for (let flags = 0; flags < 256; flags++) {
-    const merged = flags === ACK || flags === (ACK | PSH);
-    const second = (i: number) => ({ flags: i === 1 ? flags : ACK });
-    assertEquals(shape(segments([100, 100], {}, second)), merged ? [2] : [1, 1], `flags ${flags}`);
-    const first = (i: number) => ({ flags: i === 0 ? flags : ACK });
-    assertEquals(shape(segments([100, 100], {}, first)), flags === ACK ? [2] : [1, 1]);
-  }
-});
-
-Deno.test("rule 19: the flag bits beside the data offset must be zero", () => {
-  for (let bit = 1; bit < 16; bit <<= 1) {
-    const [a, b] = segments([100, 100]);
-    const sum = b[36] * 256 + b[37] - bit * 256;
-    const both = patched(patched(b, 32, b[32] | bit), 36, (sum >> 8) & 255, sum & 255);
-    assertEquals(shape([a, both]), [1, 1]);
-  }
-});
-
-Deno.test("rule 19: a TCP header shorter than 20 bytes or longer than the packet stays alone", () => {
-  const [a, b] = segments([30, 30]);
-  for (const words of [0, 1, 4, 13, 15]) {
-    assertEquals(shape([a, patched(b, 32, words << 4)]), [1, 1]);
-  }
-});
-
-Deno.test("rule 19: TCP and UDP can be switched off separately", () => {
-  const packets = [...segments([100, 100]), ...datagrams([100, 100])];
-  assertEquals(shape(packets, { tcp: true, udp: true }), [2, 2]);
-  assertEquals(shape(packets, { tcp: false, udp: true }), [1, 1, 2]);
-  assertEquals(shape(packets, { tcp: true, udp: false }), [2, 1, 1]);
-  assertEquals(shape(packets, { tcp: false, udp: false }), [1, 1, 1, 1]);
-});
-
-Deno.test("rule 26: the switches may change between two flushes", () => {
-  const coalescer = makeCoalescer();
-  const counts = [true, false, true].map((isOn) => {
-    coalescer.tcp = isOn;
-    coalescer.udp = isOn;
-    const sink = new GatheringSink(() => coalescer);
-    addAll(coalescer, [...segments([100, 100]), ...datagrams([100, 100])]);
-    coalescer.flush(sink);
-    return sink.written.length;
-  });
-  assertEquals(counts, [2, 4, 2]);
-});
-
-Deno.test("rule 20: another flow is never merged (hazard 65)", () => {
-  const changes: Partial<PacketFields>[] = [
-    { source: 9 },
-    { destination: 9 },
-    { sourcePort: 9 },
-    { destinationPort: 9 },
-    { acknowledgment: 78 },
-  ];
-  for (const version of versions) {
-    for (const change of changes) {
-      const packets = segments([100, 100], { version }, (i) => i === 1 ? change : {});
-      assertEquals(shape(packets), [1, 1], `v${version} ${JSON.stringify(change)}`);
-    }
-  }
-  const [tcp] = segments([100]);
-  const [udp] = datagrams([112]);
-  assertEquals(shape([tcp, udp]), [1, 1]);
-});
-
-/** Redoes the UDP checksum of a packet whose addresses were changed. */
-function withUdpChecksum(packet: Uint8Array, transport: number): Uint8Array {
-  const part = packet.subarray(transport);
-  part.fill(0, 6, 8);
-  const checksum = internetChecksum(pseudoHeader(packet, UDP, part.length), part);
-  part.set([checksum >> 8, checksum & 255], 6);
-  return packet;
-}
-
-Deno.test("rule 20: every byte of an IPv6 address tells flows apart (hazard 65)", () => {
-  for (let at = 8; at < 40; at++) {
-    const [a, b] = datagrams([100, 100], { version: 6 });
-    b[at] ^= 1;
-    withUdpChecksum(b, 40);
-    assertEquals(shape([a, b, a, b]), [2, 2], `byte ${at}`);
-    assertEquals(shape([a, b]), [1, 1], `byte ${at}`);
-  }
-});
-
-Deno.test("rule 20: another TOS, flow label, DF, TTL, window or options are never merged", () => {
-  const [other] = [pattern(12, 9)];
-  const cases: [4 | 6, Partial<PacketFields>, Partial<PacketFields>][] = [
-    [4, {}, { tos: 4 }],
-    [4, {}, { tos: 3 }],
-    [4, {}, { ttl: 63 }],
-    [4, {}, { fragmentField: 0 }],
-    [4, {}, { fragmentField: 0xc000 }],
-    [6, {}, { tos: 4 }],
-    [6, {}, { tos: 1 }],
-    [6, {}, { ttl: 63 }],
-    [6, {}, { flowLabel: 5 }],
-    [4, {}, { window: 502 }],
-    [4, { tcpOptions: TIMESTAMPS }, { tcpOptions: other }],
-    [6, { tcpOptions: TIMESTAMPS }, { tcpOptions: other }],
-    [4, { tcpOptions: TIMESTAMPS }, { tcpOptions: new Uint8Array() }],
-    [4, { tcpOptions: new Uint8Array() }, { tcpOptions: TIMESTAMPS }],
-  ];
-  for (const [version, common, change] of cases) {
-    const packets = segments([100, 100], { version, ...common }, (i) => i === 1 ? change : {});
-    assertEquals(shape(packets), [1, 1], `v${version} ${JSON.stringify(change)}`);
-  }
-});
-
-Deno.test("rule 20: UDP with another TOS, DF or TTL is never merged", () => {
-  for (const change of [{ tos: 4 }, { ttl: 9 }, { fragmentField: 0 }]) {
-    const [a] = datagrams([100]);
-    const [b] = datagrams([100], change);
-    assertEquals(shape([a, b, a]), [1, 1, 1]);
-  }
-});
-
-Deno.test("rule 20: every word of the TCP options counts", () => {
-  const options = pattern(40, 6);
-  for (let word = 0; word < 10; word++) {
-    const changed = options.slice();
-    changed[word * 4 + (word % 4)] ^= 0x10;
-    const change = (i: number) => ({ tcpOptions: i === 1 ? changed : options });
-    assertEquals(shape(segments([100, 100], {}, change)), [1, 1], `word ${word}`);
   }
 });
 
@@ -369,6 +171,19 @@ Deno.test("rules 17 and 23: UDP without a checksum is never merged and stays wit
   assertEquals([...coalesce(packets)[0].bytes.subarray(36, 38)], [0, 0]);
 });
 
+Deno.test("rules 17 and 23: a UDP checksum of zero means none, even where the sum is right", () => {
+  const payload = new Uint8Array(100);
+  const fields = { protocol: UDP, payload };
+  // The checksum itself as part of the data makes the sum all ones.
+  payload.set(buildPacket(fields).subarray(26, 28));
+  const packet = withChecksum(buildPacket(fields), 20, UDP);
+  assertEquals([packet[26], packet[27]], [0, 0]);
+  assertEquals(shape([packet, packet]), [1, 1]);
+  assertEquals(shape([patched(packet, 26, 0xff, 0xff), packet]), [1, 1]);
+  const [ones, again] = [patched(packet, 26, 0xff, 0xff), patched(packet, 26, 0xff, 0xff)];
+  assertEquals(shape([ones, again, again, packet, again]), [3, 1, 1]);
+});
+
 Deno.test("rule 24: a merged packet never exceeds 65,535 bytes (hazard 15)", () => {
   for (const version of versions) {
     for (const length of [1460, 9000, 16_000, 32_000]) {
@@ -475,6 +290,19 @@ Deno.test("without virtio headers nothing is merged and nothing is added", () =>
   checkCoalesce(packets, "no virtio header", { vnetHeader: false });
 });
 
+Deno.test("rule 26: the switches may change between two flushes", () => {
+  const coalescer = makeCoalescer();
+  const counts = [true, false, true].map((isOn) => {
+    coalescer.tcp = isOn;
+    coalescer.udp = isOn;
+    const sink = new GatheringSink(() => coalescer);
+    addAll(coalescer, [...segments([100, 100]), ...datagrams([100, 100])]);
+    coalescer.flush(sink);
+    return sink.written.length;
+  });
+  assertEquals(counts, [2, 4, 2]);
+});
+
 Deno.test("rule 27: a flush delivers everything, whatever the number of flows", () => {
   for (const flows of [1, 2, 100, 256]) {
     const packets = Array.from({ length: 256 }, (_, i) => {
@@ -484,6 +312,75 @@ Deno.test("rule 27: a flush delivers everything, whatever the number of flows", 
     });
     assertEquals(shape(packets).length, flows);
   }
+});
+
+Deno.test("rule 27: what closed the items of one flush does not close those of the next", () => {
+  const coalescer = makeCoalescer();
+  const fragment = buildPacket({ source: 99, fragmentField: 3, payload: pattern(40) });
+  const counts = [[...segments([100, 100]), fragment], segments([100, 100, 100])].map((packets) => {
+    const sink = new GatheringSink(() => coalescer);
+    addAll(coalescer, packets);
+    coalescer.flush(sink);
+    return sink.written.map((written) => written.iovecs.length);
+  });
+  assertEquals(counts, [[2, 1], [3]]);
+});
+
+/** Six segments of which the fourth is different; long enough for a run to be under way. */
+function sixWith(change: Partial<PacketFields>, fields: Partial<PacketFields> = {}) {
+  return segments(Array(6).fill(100), fields, (i) => i === 3 ? change : {});
+}
+
+Deno.test("rules 20 to 23: whatever differs in the midst of a run ends it", () => {
+  for (const version of versions) {
+    const common = { version, tcpOptions: TIMESTAMPS };
+    const changes: Partial<PacketFields>[] = [
+      { tos: 3 },
+      { ttl: 1 },
+      { acknowledgment: 78 },
+      { window: 9 },
+      { flags: ACK | FIN },
+      { tcpOptions: pattern(12, 9) },
+      { tcpOptions: new Uint8Array() },
+      { sequence: 5299 },
+      { payload: new Uint8Array() },
+      version === 4 ? { fragmentField: 0 } : { flowLabel: 7 },
+    ];
+    for (const change of changes) {
+      const counts = shape(sixWith(change, common));
+      assertEquals(counts, [3, 1, 2], `v${version} ${JSON.stringify(change)}`);
+    }
+    assertEquals(shape(sixWith({ flags: ACK | PSH }, common)), [4, 2]);
+    assertEquals(shape(sixWith({ sourcePort: 9 }, common)), [3, 1, 2]);
+    assertEquals(shape(sixWith({ destination: 9 }, common)), [3, 1, 2]);
+  }
+});
+
+Deno.test("rule 23: every damaged byte is found in the midst of a run", () => {
+  for (const protocol of [TCP, UDP]) {
+    const make = protocol === TCP ? segments : datagrams;
+    const packets = make(Array(6).fill(61), { tcpOptions: TIMESTAMPS });
+    for (let at = 0; at < packets[3].length; at++) {
+      const damaged = packets.slice();
+      damaged[3] = patched(packets[3], at, packets[3][at] ^ 0x10);
+      const counts = shape(damaged);
+      assert(counts.includes(1), `protocol ${protocol} byte ${at}`);
+      assertEquals(counts.reduce((a, b) => a + b), 6);
+    }
+  }
+});
+
+Deno.test("IPv4 IDs may be anything in the midst of a run", () => {
+  for (const ids of [[1, 2, 3, 4, 5], [0, 0, 0, 0, 0], [9, 0xffff, 0, 5, 0x8000]]) {
+    assertEquals(shape(segments(Array(5).fill(100), {}, (i) => ({ id: ids[i] }))), [5]);
+  }
+});
+
+Deno.test("two flows by turns are both merged", () => {
+  const a = segments(Array(8).fill(100));
+  const b = datagrams(Array(8).fill(100), { version: 6 });
+  assertEquals(shape(a.flatMap((packet, i) => [packet, b[i]])), [8, 8]);
+  assertEquals(shape([...a.slice(0, 4), ...b.slice(0, 4), ...a.slice(4), ...b.slice(4)]), [8, 8]);
 });
 
 Deno.test("rule 27: nothing of one flush is left for the next", () => {

@@ -80,6 +80,9 @@ Deno.test("stackGsoToTunGso() refuses impossible headers and an MSS of 0", () =>
   assertEquals(translate({ ...tcpV4, mss: 0 }, segment).reason, "GsoSizeZero");
   assertEquals(translate({ ...tcpV4, l3HeaderBytes: 16 }, segment).reason, "GsoHeaderInvalid");
   assertEquals(translate({ ...tcpV4, csumOffset: 6 }, segment).reason, "GsoHeaderInvalid");
+  const plausible = segment.slice();
+  plausible[28] = 0x50;
+  assertEquals(translate({ ...tcpV4, l3HeaderBytes: 16 }, plausible).reason, "GsoHeaderInvalid");
   const broken = segment.slice();
   broken[32] = 0x40;
   assertEquals(translate(tcpV4, broken).reason, "GsoHeaderInvalid");

@@ -108,6 +108,14 @@ Deno.test("rule 10: the boundary is csumStart + csumOffset + 1 >= length", () =>
   }
 });
 
+Deno.test("rule 10: a checksum field between two words is refused", () => {
+  const packet = buildPacket({ protocol: UDP, payload: pattern(100) });
+  for (let csumOffset = 0; csumOffset < 20; csumOffset++) {
+    const reason = refusal({ flags: 1, csumStart: 20, csumOffset }, packet);
+    assertEquals(reason, csumOffset % 2 === 0 ? "None" : "GsoHeaderInvalid");
+  }
+});
+
 Deno.test("rule 10: headers longer than the packet are refused", () => {
   const packet = buildPacket({ payload: new Uint8Array() });
   packet[32] = 0xf0;

@@ -1,0 +1,60 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { parseCommandLine } from "../../src/cli/command.ts";
+import { UsageError } from "../../src/cli/environment.ts";
+import { longhaul } from "./longhaul.ts";
+
+Deno.test("flags stand before, between and behind words", () => {
+  for (const args of [["-f", "wg0"], ["wg0", "-f"], ["--foreground", "wg0"]]) {
+    const { words, foreground } = parseCommandLine(args);
+    assertEquals([words, foreground], [["wg0"], true]);
+  }
+  assertEquals(parseCommandLine(["status", "--json", "wg0"]).words, ["status", "wg0"]);
+  assertEquals(parseCommandLine(["status", "--json", "wg0"]).json, true);
+});
+
+Deno.test("a name of digits stays a text, and a word after -- is never a flag", () => {
+  assertEquals(parseCommandLine(["007"]).words, ["007"]);
+  assertEquals(parseCommandLine(["--", "-x"]).words, ["-x"]);
+});
+
+Deno.test("a flag that does not exist is refused", () => {
+  assertThrows(() => parseCommandLine(["--jason"]), UsageError, "--jason");
+  assertThrows(() => parseCommandLine(["-x", "wg0"]), UsageError, "-x");
+});
+
+Deno.test("--help tells all commands, no arguments tell the same with exit code 1", async () => {
+  const help = await longhaul(["--help"]);
+  assertEquals([help.code, help.stderr], [0, ""]);
+  for (const word of ["up ", "down ", "status ", "INTERFACE", "LOG_LEVEL", "WG_TUN_FD"]) {
+    assert(help.stdout.includes(word), word);
+  }
+  const bare = await longhaul([]);
+  assertEquals([bare.code, bare.stdout], [1, help.stdout]);
+});
+
+Deno.test("--version tells the version", async () => {
+  const { code, stdout } = await longhaul(["--version"]);
+  assertEquals(code, 0);
+  assert(/^longhaul \d+\.\d+\.\d+\n$/.test(stdout), stdout);
+});
+
+Deno.test("what cannot be meant ends with exit code 1 and one line", async () => {
+  const cases: [string[], string][] = [
+    [["up"], "up takes a config file"],
+    [["down", "a", "b"], "down takes the name"],
+    [["status", "a", "b"], "status takes"],
+    [["wg0", "wg1"], '"wg0 wg1" is not a command'],
+    [["-f"], "-f takes the name of an interface"],
+    [["wg0", "--json"], "--json is a flag of status"],
+    [["sixteen-letters-"], "is not a name for an interface"],
+    [["up", "/tmp/no name.conf"], "does not name an interface"],
+    [["up", "/nowhere/wg0.conf"], "There is no config file /nowhere/wg0.conf"],
+    [["up", "lh-nobody"], "There is no config file /etc/wireguard/lh-nobody.conf"],
+  ];
+  for (const [args, text] of cases) {
+    const { code, stdout, stderr } = await longhaul(args);
+    assertEquals([code, stdout], [1, ""], args.join(" "));
+    assert(stderr.startsWith("longhaul: ") && stderr.includes(text), stderr);
+    assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
+  }
+});

@@ -1,0 +1,73 @@
+import { assertEquals } from "@std/assert";
+import { statusJson } from "../../src/control/status_json.ts";
+import { parsePrefix, parseSocketAddress } from "../../src/control/address_text.ts";
+import { formatKeyBase64 } from "../../src/control/key_text.ts";
+import type { PeerStatus } from "../../src/wireguard/configuration.ts";
+
+const key = (byte: number) => new Uint8Array(32).fill(byte);
+
+function peer(number: number, more: Partial<PeerStatus> = {}): PeerStatus {
+  return {
+    publicKey: key(number),
+    presharedKey: key(0),
+    endpoint: null,
+    keepaliveSeconds: 0,
+    lastHandshakeWallNs: 0n,
+    rxBytes: 0,
+    txBytes: 0,
+    allowedIps: [],
+    ...more,
+  };
+}
+
+Deno.test("a status is numbers and texts, without secrets, the latest handshake first", () => {
+  const status = {
+    privateKey: key(1),
+    listenPort: 51820,
+    fwmark: 4660,
+    peers: [
+      peer(2),
+      peer(3, {
+        presharedKey: key(9),
+        endpoint: parseSocketAddress("[2001:db8::1]:7")!,
+        keepaliveSeconds: 25,
+        lastHandshakeWallNs: 1_700_000_000_250_000_000n,
+        rxBytes: 2 ** 40,
+        txBytes: 5,
+        allowedIps: [parsePrefix("10.0.0.0/8")!, parsePrefix("::/0")!],
+      }),
+    ],
+  };
+  const json = statusJson("wg0", status, key(4));
+  assertEquals(JSON.parse(JSON.stringify(json)), {
+    name: "wg0",
+    publicKey: formatKeyBase64(key(4)),
+    listenPort: 51820,
+    fwmark: 4660,
+    peers: [{
+      publicKey: formatKeyBase64(key(3)),
+      hasPresharedKey: true,
+      endpoint: "[2001:db8::1]:7",
+      allowedIps: ["10.0.0.0/8", "::/0"],
+      latestHandshake: 1_700_000_000.25,
+      receivedBytes: 2 ** 40,
+      sentBytes: 5,
+      persistentKeepalive: 25,
+    }, {
+      publicKey: formatKeyBase64(key(2)),
+      hasPresharedKey: false,
+      endpoint: null,
+      allowedIps: [],
+      latestHandshake: 0,
+      receivedBytes: 0,
+      sentBytes: 0,
+      persistentKeepalive: 0,
+    }],
+  });
+});
+
+Deno.test("a device without a key has none to show", () => {
+  const status = { privateKey: null, listenPort: 0, fwmark: 0, peers: [] };
+  const expected = { name: "wg0", publicKey: null, listenPort: 0, fwmark: 0, peers: [] };
+  assertEquals(statusJson("wg0", status, null), expected);
+});

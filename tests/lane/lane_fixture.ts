@@ -1,0 +1,318 @@
+/**
+ * A lane alone, for tests of its parts: main's half is played by the test, which writes peers and
+ * keypairs into the tables itself, and both ports answer as the test says.
+ */
+import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
+import { Errno } from "../../src/base/errno.ts";
+import { counterNonce } from "../../src/crypto/nonce.ts";
+import { NoblePacketAead } from "../../src/crypto/noble_packet_aead.ts";
+import { type CryptoStage, Encryptor, InlineStage } from "../../src/lane/encryptor.ts";
+import { Lane, Ready } from "../../src/lane/lane.ts";
+import { DEFAULT_SESSION_LIMITS, type SessionLimits } from "../../src/lane/limits.ts";
+import type { UdpPort } from "../../src/lane/ports.ts";
+import { LaneChannels, LaneWord, planShared, SharedTables } from "../../src/lane/shared_state.ts";
+import { Doorbell } from "../../src/memory/doorbell.ts";
+import { createSlab, type Slab } from "../../src/memory/slab.ts";
+import { AllowedIps } from "../../src/tables/allowed_ips.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  ENDPOINT_BYTES,
+  ENDPOINT_SOCKADDR_LENGTH,
+  ENDPOINT_SOURCE,
+} from "../../src/tables/endpoint.ts";
+import {
+  KEYPAIR_RECEIVE_KEY,
+  KEYPAIR_SEND_KEY,
+  KeypairField,
+  KeypairWord,
+} from "../../src/tables/keypair_table.ts";
+import { PeerWord } from "../../src/tables/peer_table.ts";
+import { ScalarChecksumKernel } from "../../src/wire/checksum.ts";
+import { MemoryTun } from "../sim/memory_ports.ts";
+
+/** The lane's own address inside the tunnel, and that of peer `n`. */
+export const OWN = 0x0a640064;
+export const inner = (peer: number) => 0x0a640000 + peer;
+export const PORT = 9000;
+
+/** One call of `send` that the port has taken. */
+export interface Send {
+  readonly messages: Uint8Array[];
+  readonly endpoint: Uint8Array;
+  readonly tos: number;
+  readonly segmentBytes: number;
+}
+
+/** What waits to be received: a datagram, or a run of `segmentBytes` each. */
+export interface Arrival {
+  readonly bytes: Uint8Array;
+  readonly segmentBytes?: number;
+  readonly tos?: number;
+  readonly endpoint?: Uint8Array;
+  readonly family?: number;
+}
+
+/** A UDP port whose `answer` decides about each send: 0 takes it, a negated errno refuses. */
+export class ScriptedUdp implements UdpPort {
+  segmentBytes = 0;
+  tos = 0;
+  readonly taken: Send[] = [];
+  readonly arrivals: Arrival[] = [];
+  /** Calls of `send`, refused ones too. */
+  attempts = 0;
+  answer: (send: Send) => number = () => 0;
+
+  constructor(readonly slab: Slab) {}
+
+  receive(family: number, at: number, capacity: number, endpointAt: number): number {
+    const arrival = this.arrivals[0];
+    if (arrival === undefined || (arrival.family ?? AF_INET) !== family) return -Errno.EAGAIN;
+    this.arrivals.shift();
+    const bytes = arrival.bytes.subarray(0, capacity);
+    this.slab.u8.set(bytes, at);
+    this.slab.u8.set(arrival.endpoint ?? endpoint4(1), endpointAt);
+    this.segmentBytes = arrival.segmentBytes ?? bytes.length;
+    this.tos = arrival.tos ?? 0;
+    return bytes.length;
+  }
+
+  send(at: number, length: number, segmentBytes: number, endpointAt: number, tos: number): number {
+    this.attempts++;
+    const u8 = this.slab.u8;
+    const messages: Uint8Array[] = [];
+    for (let done = 0; done < length; done += segmentBytes) {
+      messages.push(u8.slice(at + done, at + Math.min(done + segmentBytes, length)));
+    }
+    const endpoint = u8.slice(endpointAt, endpointAt + ENDPOINT_BYTES);
+    const send = { messages, endpoint, tos, segmentBytes };
+    const answer = this.answer(send);
+    if (answer < 0) return answer;
+    this.taken.push(send);
+    return length;
+  }
+
+  /** All messages taken so far, in order. */
+  get messages(): Uint8Array[] {
+    return this.taken.flatMap(({ messages }) => messages);
+  }
+}
+
+/** The endpoint record of 192.0.2.`host`, with a sticky source 198.51.100.9 if asked for. */
+export function endpoint4(host: number, hasSource = false, port = 51820): Uint8Array {
+  const bytes = new Uint8Array(ENDPOINT_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, AF_INET, true);
+  view.setUint16(2, port);
+  view.setUint32(4, 0xc0000200 + host);
+  view.setUint32(ENDPOINT_SOCKADDR_LENGTH, 16, true);
+  if (hasSource) bytes.set([3, 0, 0, 0, 198, 51, 100, 9], ENDPOINT_SOURCE);
+  return bytes;
+}
+
+/** The endpoint record of 2001:db8::`host`, with a sticky source if asked for. */
+export function endpoint6(host: number, hasSource = false, port = 51820): Uint8Array {
+  const bytes = new Uint8Array(ENDPOINT_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, AF_INET6, true);
+  view.setUint16(2, port);
+  bytes.set([0x20, 1, 0xd, 0xb8], 8);
+  bytes[23] = host;
+  view.setUint32(ENDPOINT_SOCKADDR_LENGTH, 28, true);
+  if (hasSource) bytes.set([3, 0, 0, 0, 0x20, 1, 0xd, 0xb8, 9], ENDPOINT_SOURCE);
+  return bytes;
+}
+
+export interface FixtureOptions {
+  readonly sealBatches?: number;
+  readonly openBatches?: number;
+  readonly sendMessagesMax?: number;
+  readonly mtu?: number;
+  readonly limits?: Partial<SessionLimits>;
+  readonly makeStage?: (encryptor: Encryptor, slots: number, slab: Slab) => CryptoStage;
+}
+
+/** A session as the test knows it. */
+export interface TestKeypair {
+  readonly slot: number;
+  readonly localIndex: number;
+  readonly remoteIndex: number;
+  readonly sendKey: Uint8Array;
+  readonly receiveKey: Uint8Array;
+}
+
+const PEERS = 8;
+
+/** See the module's text. Peers are slots 0 to 7. */
+export class LaneFixture {
+  readonly slab: Slab;
+  readonly plan;
+  readonly tables: SharedTables;
+  readonly channels: LaneChannels;
+  readonly allowedIps: AllowedIps;
+  readonly udp: ScriptedUdp;
+  readonly tun: MemoryTun;
+  readonly lane: Lane;
+  readonly encryptor: Encryptor;
+  nowMs = 1000;
+  /** Rings of main's doorbell. */
+  rings = 0;
+  #nextSlot = 0;
+
+  constructor(options: FixtureOptions = {}) {
+    this.plan = planShared({
+      lanes: 1,
+      sealBatches: options.sealBatches ?? 8,
+      openBatches: options.openBatches ?? 4,
+      peerCapacity: PEERS,
+      prefixNodeCapacity: 256,
+      indexSecret: 0x1234567,
+    });
+    const { plan } = this;
+    const slab = this.slab = createSlab(plan.byteLength);
+    this.tables = new SharedTables(slab, plan);
+    this.channels = new LaneChannels(slab, plan, plan.lanes[0]);
+    this.allowedIps = new AllowedIps(slab, plan.allowedIpsAt, 256, this.tables.epochs);
+    this.udp = new ScriptedUdp(slab);
+    this.tun = new MemoryTun(slab);
+    this.encryptor = new Encryptor(
+      slab,
+      this.channels.batches,
+      this.tables.keypairs,
+      new NoblePacketAead(slab),
+    );
+    const slots = plan.batchRingSlots + 1;
+    const mainBell = new Doorbell(slab, plan.mainBellAt, () => this.rings++);
+    mainBell.willSleep();
+    this.lane = new Lane({
+      lane: 0,
+      slab,
+      plan,
+      stage: options.makeStage?.(this.encryptor, slots, slab) ??
+        new InlineStage(this.encryptor, slots),
+      kernel: new ScalarChecksumKernel(slab),
+      limits: { ...DEFAULT_SESSION_LIMITS, ...options.limits },
+      tun: this.tun,
+      udp: this.udp,
+      mainBell,
+      slabAddress: 0,
+      sendMessagesMax: options.sendMessagesMax ?? 64,
+      tunOffload: { vnetHeaders: true, tcp: true, udp: true },
+    });
+    this.channels.setWord(LaneWord.Mtu, options.mtu ?? 1420);
+  }
+
+  /** Makes `peer` exist, with `inner(peer)` as its one allowed IP. */
+  addPeer(peer: number, endpoint = endpoint4(peer + 1)): void {
+    const { peers } = this.tables;
+    for (const word of [PeerWord.Current, PeerWord.Previous, PeerWord.Next]) {
+      peers.setWord(peer, word, -1);
+    }
+    peers.setWord(peer, PeerWord.Lane, 0);
+    peers.setWord(peer, PeerWord.InUse, 1);
+    this.setEndpoint(peer, endpoint);
+    this.allow(peer, inner(peer), 32);
+  }
+
+  setEndpoint(peer: number, endpoint: Uint8Array): void {
+    const at = this.plan.mainScratchAt;
+    this.slab.u8.set(endpoint, at);
+    this.tables.peers.tryWriteEndpoint(peer, at);
+  }
+
+  endpointOf(peer: number): Uint8Array {
+    const at = this.tables.peers.endpointAt(peer);
+    return this.slab.u8.slice(at, at + ENDPOINT_BYTES);
+  }
+
+  allow(peer: number, address: number, bits: number): void {
+    const bytes = new Uint8Array(4);
+    new DataView(bytes.buffer).setUint32(0, address);
+    this.allowedIps.insert({ address: bytes, bits }, peer);
+    this.allowedIps.commit();
+  }
+
+  /** Installs a session of `peer` made now; by default as the one to send with. */
+  addKeypair(
+    peer: number,
+    options: { as?: number; isInitiator?: boolean; createdMs?: number } = {},
+  ): TestKeypair {
+    const { keypairs, peers } = this.tables;
+    const slot = this.#nextSlot++;
+    const localIndex = keypairs.indexOf(slot, 1, 0);
+    const remoteIndex = 0x1000 + slot;
+    const sendKey = new Uint8Array(32).fill(0x40 + slot);
+    const receiveKey = new Uint8Array(32).fill(0x80 + slot);
+    keypairs.wipe(slot);
+    keypairs.setWord(slot, KeypairWord.RemoteIndex, remoteIndex);
+    keypairs.setWord(slot, KeypairWord.Peer, peer);
+    keypairs.setWord(slot, KeypairWord.IsInitiator, options.isInitiator ?? true ? 1 : 0);
+    keypairs.setField(slot, KeypairField.CreatedMs, options.createdMs ?? this.nowMs);
+    this.slab.u8.set(sendKey, keypairs.at(slot) + KEYPAIR_SEND_KEY);
+    this.slab.u8.set(receiveKey, keypairs.at(slot) + KEYPAIR_RECEIVE_KEY);
+    keypairs.setWord(slot, KeypairWord.LocalIndex, localIndex);
+    peers.setWord(peer, options.as ?? PeerWord.Current, slot);
+    return { slot, localIndex, remoteIndex, sendKey, receiveKey };
+  }
+
+  /** What main does when it retires a keypair, less the waiting: returns the epoch to wait for. */
+  retire(peer: number, { slot }: TestKeypair): number {
+    const { keypairs, peers, epochs } = this.tables;
+    for (const word of [PeerWord.Current, PeerWord.Previous, PeerWord.Next]) {
+      if (peers.word(peer, word) === slot) peers.setWord(peer, word, -1);
+    }
+    keypairs.setWord(slot, KeypairWord.LocalIndex, 0);
+    return epochs.advance();
+  }
+
+  /** Works until the lane would sleep; every port counts as ready. */
+  run(): void {
+    this.lane.ready |= Ready.Tun | Ready.Udp4 | Ready.Udp6;
+    for (let turns = 0; this.lane.turn(this.nowMs) || !this.lane.prepareSleep(); turns++) {
+      if (turns > 10_000) throw new Error("the lane does not come to rest");
+    }
+  }
+
+  dropped(reason: number): number {
+    return this.channels.counters.dropped(reason);
+  }
+
+  /** What the peer would read in a message that was sent under `keypair`; throws if forged. */
+  decrypt(keypair: TestKeypair, message: Uint8Array): Uint8Array {
+    return chacha20poly1305(keypair.sendKey, counterNonce(counterOf(message)))
+      .decrypt(message.subarray(16));
+  }
+
+  /** A data message from the peer under `keypair`. */
+  message(keypair: TestKeypair, counter: number | bigint, packet: Uint8Array): Uint8Array {
+    const bytes = new Uint8Array(16 + packet.length + 16);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, 4, true);
+    view.setInt32(4, keypair.localIndex, true);
+    view.setBigUint64(8, BigInt(counter), true);
+    const cipher = chacha20poly1305(keypair.receiveKey, counterNonce(BigInt(counter)));
+    bytes.set(cipher.encrypt(packet), 16);
+    return bytes;
+  }
+}
+
+/** The counter in a data message. */
+export function counterOf(message: Uint8Array): bigint {
+  return new DataView(message.buffer, message.byteOffset).getBigUint64(8, true);
+}
+
+/** The receiver index in a data message. */
+export function receiverOf(message: Uint8Array): number {
+  return new DataView(message.buffer, message.byteOffset).getUint32(4, true);
+}
+
+/** One run of bytes. */
+export function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
