@@ -8,12 +8,12 @@
 import { DropReason } from "../base/drop_reason.ts";
 import { Errno } from "../base/errno.ts";
 import type { GroCoalescer, GroSink } from "../offload/gro_coalesce.ts";
+import { IovecWriter } from "../offload/iovec.ts";
 import { segmentBytes, splitSegments } from "../offload/gso_split.ts";
 import { parseSuperPacket, SuperPacket } from "../offload/super_packet.ts";
 import { IpProtocol } from "../wire/ip.ts";
 import { clearVnetHeader, VNET_HEADER_BYTES } from "../wire/virtio_net.ts";
 import { LaneCounter } from "./counters.ts";
-import { writeIovec } from "./iovec.ts";
 import type { LaneContext } from "./lane_context.ts";
 import type { TunPort } from "./ports.ts";
 
@@ -38,12 +38,14 @@ export class TunOutput implements GroSink {
   readonly #context: LaneContext;
   readonly #options: TunOutputOptions;
   readonly #packet = new SuperPacket();
+  readonly #iovecs: IovecWriter;
   /** The coalescer whose items come here; set once it exists. */
   gro: GroCoalescer | null = null;
 
   constructor(context: LaneContext, options: TunOutputOptions) {
     this.#context = context;
     this.#options = options;
+    this.#iovecs = new IovecWriter(context.slab, options.slabAddress);
   }
 
   /** Writes one item, of as many packets as it has iovecs; an interface that is down is a drop. */
@@ -101,7 +103,7 @@ export class TunOutput implements GroSink {
     clearVnetHeader(this.#context.slab.view, vnetAt);
     const iovecAt = this.#options.scratchAt;
     const total = bytes + VNET_HEADER_BYTES;
-    writeIovec(this.#context.slab, iovecAt, this.#options.slabAddress + vnetAt, total);
+    this.#iovecs.write(iovecAt, vnetAt, total);
     const result = this.#writev(iovecAt, 1);
     if (result >= 0) this.#count(1, total);
     else this.#failed(-result, 1);

@@ -4,15 +4,7 @@
  * this host would be refused as a martian source on the way in. At most `PER_SECOND` are sent.
  */
 import type { SuperPacket } from "../offload/super_packet.ts";
-import {
-  icmpErrorAllowed,
-  IcmpType,
-  IcmpUnreachable,
-  Icmpv6Type,
-  Icmpv6Unreachable,
-  writeIcmpv4Error,
-  writeIcmpv6Error,
-} from "../wire/icmp.ts";
+import { writeUnreachable } from "../wire/icmp.ts";
 import { LaneCounter } from "./counters.ts";
 import type { LaneContext } from "./lane_context.ts";
 import type { TunOutput } from "./tun_output.ts";
@@ -36,20 +28,18 @@ export class Unreachables {
 
   /** Tells the sender of `packet` that its destination cannot be reached. */
   answer(packet: SuperPacket): void {
+    if (!this.#mayAnswer()) return;
     const { slab, kernel, channels } = this.#context;
-    if (!icmpErrorAllowed(slab.view, packet.at, packet.bytes) || !this.#mayAnswer()) return;
-    const isV4 = packet.ipVersion === 4;
-    const bytes = (isV4 ? writeIcmpv4Error : writeIcmpv6Error)(
+    const sourceAt = packet.destinationAt;
+    const bytes = writeUnreachable(
       slab,
       kernel,
       this.#packetAt,
       packet.at,
       packet.bytes,
-      isV4 ? IcmpType.DestinationUnreachable : Icmpv6Type.DestinationUnreachable,
-      isV4 ? IcmpUnreachable.Host : Icmpv6Unreachable.Address,
-      0,
-      packet.destinationAt,
+      sourceAt,
     );
+    if (bytes === 0) return;
     this.#output.writeSingle(this.#packetAt, bytes);
     channels.counters.add(LaneCounter.IcmpUnreachables, 1);
   }

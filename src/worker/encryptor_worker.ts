@@ -45,7 +45,8 @@ export function runEncryptor(start: EncryptorStart, post: (message: WorkerMessag
       aead.forgetKeys();
     }
     ownBell.willSleep();
-    if (submitted.peek() < 0) epoll.wait(-1);
+    const isDone = submitted.peek() < 0 && channels.word(LaneWord.KeyGeneration) === keyGeneration;
+    if (isDone) epoll.wait(-1);
     ownBell.isAwake();
     ownSignal.drain();
   }

@@ -42,6 +42,11 @@ const PROGRAM_OF: Record<Kind, string> = {
   "boringtun": "boringtun-cli",
 };
 
+/** All that tests with these pairs need of the machine, for `requires`. */
+export function pairNeeds(pairs: readonly Kinds[]): string[] {
+  return [...TOOLS, ...new Set(pairs.flat().map((kind) => PROGRAM_OF[kind]))];
+}
+
 /** Registers `what` once for each pair. `needs` are further programs that the scenario uses. */
 export function pairTest(
   what: string,
@@ -52,7 +57,7 @@ export function pairTest(
   for (const kinds of pairs) {
     Deno.test({
       name: `${what}: ${kinds[0]} / ${kinds[1]}`,
-      ...requires(...TOOLS, ...kinds.map((kind) => PROGRAM_OF[kind]), ...needs),
+      ...requires(...pairNeeds([kinds]), ...needs),
       fn: async () => {
         await using net = new Net();
         await scenario(net, kinds);

@@ -201,6 +201,8 @@ async function checkSticky(net: Net, kind: Kind): Promise<void> {
     { namespace: space1, name: "veth1", addresses: ["10.0.0.1/24", "fd00:aa::1/96"] },
     { namespace: space2, name: "veth2", addresses: ["10.0.0.2/24", "fd00:aa::2/96"] },
   );
+  // Else a second address of the prefix goes together with the first.
+  await net.sysctl(space1, "ipv4/conf/veth1/promote_secondaries", 1);
   const node1 = await NodeProcess.start(net, kind, space1);
   const node2 = await NodeProcess.start(net, kind, space2);
   await node1.configure({ privateKey: KEY1.privateKey, listenPort: 1 }, [

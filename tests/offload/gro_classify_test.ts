@@ -33,6 +33,7 @@ Deno.test("rule 19: a UDP length that does not match keeps a datagram alone", ()
     const wrong = withChecksum(patched(b, 24, 0, length), 20, UDP);
     assertEquals(shape([a, wrong, c]), [1, 1, 1]);
     assertEquals(shape([wrong, wrong]), [1, 1]);
+    assertEquals(shape([a, a, a, wrong, a]), [3, 1, 1]);
   }
 });
 

@@ -342,6 +342,7 @@ Deno.test("rules 20 to 23: whatever differs in the midst of a run ends it", () =
       { flags: ACK | FIN },
       { tcpOptions: pattern(12, 9) },
       { tcpOptions: new Uint8Array() },
+      { tcpOptions: new Uint8Array([...TIMESTAMPS.subarray(0, 11), 99]) },
       { sequence: 5299 },
       { payload: new Uint8Array() },
       version === 4 ? { fragmentField: 0 } : { flowLabel: 7 },

@@ -143,6 +143,8 @@ Deno.test("ipv6Transport() tells fragments and routing headers", () => {
   const later = IPV6_TRANSPORT_FRAGMENT | IPV6_TRANSPORT_LATER_FRAGMENT;
   assertEquals(walk([extension(44, 8, 0, 0, 1, 0)]), 48 | (UDP << 16) | later);
   assertEquals(walk([extension(44, 8, 0, 0, 0, 0)]), 48 | (UDP << 16));
+  // Reserved bits do not make a fragment.
+  assertEquals(walk([extension(44, 8, 0, 0xff, 0, 6)]), 48 | (UDP << 16));
   assertEquals(walk([extension(43, 8, 0, 0, 0, 1)]), 48 | (UDP << 16) | IPV6_TRANSPORT_ROUTED);
 });
 
