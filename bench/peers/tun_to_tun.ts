@@ -163,10 +163,17 @@ function report(medians: Map<string, Turn>, baseline: string): string {
   return table([header, ...rows]);
 }
 
+const USAGE = "options: --quick --json --rounds N --seconds N --programs NAME,NAME\n" +
+  `programs: ${Object.keys(PROGRAMS).join(" ")}; the first one named is the baseline`;
+
 function parseSettings(): Settings & { json: boolean } {
   const args = parseArgs(Deno.args, {
     boolean: ["quick", "json"],
     string: ["rounds", "seconds", "programs"],
+    unknown: (argument: string) => {
+      console.error(argument === "--help" ? USAGE : `no such option: ${argument}\n${USAGE}`);
+      Deno.exit(argument === "--help" ? 0 : 2);
+    },
   });
   const programs = (args.programs ?? "wireguard-go,longhaul").split(",");
   for (const name of programs) {

@@ -37,6 +37,8 @@ export const DropReason = {
   HandshakeInvalid: 27,
   PacketTooLong: 28,
   TunReadFailed: 29,
+  /** A message that we have sealed for the peer came back to be sealed for it again. */
+  RoutingLoop: 30,
 } as const;
 
 /** One of the values of `DropReason`. */

@@ -14,9 +14,13 @@ import { parseSuperPacket, SuperPacket } from "../offload/super_packet.ts";
 import { lookupV4, lookupV6 } from "../tables/allowed_ips.ts";
 import { AF_INET, AF_INET6 } from "../tables/endpoint.ts";
 import { EPOCH_IDLE } from "../tables/epoch.ts";
+import { KeypairWord } from "../tables/keypair_table.ts";
 import { PeerCommand, PeerWord } from "../tables/peer_table.ts";
 import type { ChecksumKernel } from "../wire/checksum_kernel.ts";
 import { outerTos } from "../wire/ecn.ts";
+import { IpProtocol } from "../wire/ip.ts";
+import { UDP_HEADER_BYTES } from "../wire/udp.ts";
+import { DATA_HEADER_BYTES, dataReceiver, MessageType } from "../wire/wireguard.ts";
 import type { Slab } from "../memory/slab.ts";
 import { BatchKind, BatchWord } from "./batch.ts";
 import { LaneCounter } from "./counters.ts";
@@ -321,9 +325,30 @@ export class Lane {
       if (keypair >= 0) this.#unstaging = peer;
       return;
     }
+    if (this.#isOwnMessage(keypair)) {
+      counters.drop(DropReason.RoutingLoop, packet.segmentCount);
+      return;
+    }
     this.#handPeer = peer;
     this.#handKeypair = keypair;
     this.#handNext = 0;
+  }
+
+  /**
+   * Whether the packet in `#packet` is a data message that was sealed with this very keypair: the way
+   * to the peer's endpoint leads into the tunnel, and every packet would go round for ever, two of
+   * them as soon as it is long enough to be fragmented. Messages of a tunnel within this one have
+   * another index.
+   */
+  #isOwnMessage(keypair: number): boolean {
+    const { at, bytes, portsAt, protocol } = this.#packet;
+    const messageAt = portsAt + UDP_HEADER_BYTES;
+    if (protocol !== IpProtocol.Udp || portsAt === 0) return false;
+    if (messageAt + DATA_HEADER_BYTES > at + bytes) return false;
+    const { view } = this.#slab;
+    return view.getUint32(messageAt, true) === MessageType.Data &&
+      (dataReceiver(view, messageAt) | 0) ===
+        this.context.keypairs.word(keypair, KeypairWord.RemoteIndex);
   }
 
   /** The peer that the packet in `#packet` goes to, -1 for none. */

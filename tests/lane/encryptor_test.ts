@@ -1,14 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import {
-  type CryptoStage,
-  type Encryptor,
-  InlineStage,
-  RingStage,
-  serveRings,
-} from "../../src/lane/encryptor.ts";
+import { type CryptoStage, InlineStage, RingStage, serveRings } from "../../src/lane/encryptor.ts";
 import { Doorbell } from "../../src/memory/doorbell.ts";
 import { Ring } from "../../src/memory/ring.ts";
-import type { Slab } from "../../src/memory/slab.ts";
 import { ipPart, tcpSuperPacket4, udpPacket4 } from "../sim/packets.ts";
 import { concat, type FixtureOptions, inner, LaneFixture, OWN } from "./lane_fixture.ts";
 
@@ -18,13 +11,12 @@ function ringFixture(options: FixtureOptions = {}) {
   let isSubmitted = false;
   const fixture: LaneFixture = new LaneFixture({
     ...options,
-    makeStage: (encryptor: Encryptor, _slots: number, slab: Slab): CryptoStage => {
-      // The plan is not known yet: the rings take room that nothing else in this lane uses.
-      const slots = 32, at = slab.u8.length - 8192;
-      const submitted = new Ring(slab, at, slots, 4);
-      const completed = new Ring(slab, at + 2048, slots, 4);
-      const encryptorBell = new Doorbell(slab, at + 4096, () => isSubmitted = true);
-      const laneBell = new Doorbell(slab, at + 4160, () => {});
+    makeStage: (encryptor, _slots, slab, plan): CryptoStage => {
+      const lane = plan.lanes[0];
+      const submitted = new Ring(slab, lane.submittedAt, plan.batchRingSlots, 4);
+      const completed = new Ring(slab, lane.completedAt, plan.batchRingSlots, 4);
+      const encryptorBell = new Doorbell(slab, lane.encryptorBellAt, () => isSubmitted = true);
+      const laneBell = new Doorbell(slab, lane.bellAt, () => {});
       encryptorBell.willSleep();
       serve = () => {
         isSubmitted = false;

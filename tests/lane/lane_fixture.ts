@@ -10,7 +10,13 @@ import { type CryptoStage, Encryptor, InlineStage } from "../../src/lane/encrypt
 import { Lane, Ready } from "../../src/lane/lane.ts";
 import { DEFAULT_SESSION_LIMITS, type SessionLimits } from "../../src/lane/limits.ts";
 import type { UdpPort } from "../../src/lane/ports.ts";
-import { LaneChannels, LaneWord, planShared, SharedTables } from "../../src/lane/shared_state.ts";
+import {
+  LaneChannels,
+  LaneWord,
+  planShared,
+  type SharedPlan,
+  SharedTables,
+} from "../../src/lane/shared_state.ts";
 import { Doorbell } from "../../src/memory/doorbell.ts";
 import { createSlab, type Slab } from "../../src/memory/slab.ts";
 import { AllowedIps } from "../../src/tables/allowed_ips.ts";
@@ -129,7 +135,12 @@ export interface FixtureOptions {
   readonly sendMessagesMax?: number;
   readonly mtu?: number;
   readonly limits?: Partial<SessionLimits>;
-  readonly makeStage?: (encryptor: Encryptor, slots: number, slab: Slab) => CryptoStage;
+  readonly makeStage?: (
+    encryptor: Encryptor,
+    slots: number,
+    slab: Slab,
+    plan: SharedPlan,
+  ) => CryptoStage;
 }
 
 /** A session as the test knows it. */
@@ -146,7 +157,7 @@ const PEERS = 8;
 /** See the module's text. Peers are slots 0 to 7. */
 export class LaneFixture {
   readonly slab: Slab;
-  readonly plan;
+  readonly plan: SharedPlan;
   readonly tables: SharedTables;
   readonly channels: LaneChannels;
   readonly allowedIps: AllowedIps;
@@ -188,7 +199,7 @@ export class LaneFixture {
       lane: 0,
       slab,
       plan,
-      stage: options.makeStage?.(this.encryptor, slots, slab) ??
+      stage: options.makeStage?.(this.encryptor, slots, slab, plan) ??
         new InlineStage(this.encryptor, slots),
       kernel: new ScalarChecksumKernel(slab),
       limits: { ...DEFAULT_SESSION_LIMITS, ...options.limits },

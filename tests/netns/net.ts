@@ -21,15 +21,12 @@ export interface VethEnd {
 }
 
 export class Net implements AsyncDisposable {
-  readonly #id: string;
+  readonly #serial = ++serial;
+  readonly #id = `${Deno.pid}-${COPY}${this.#serial}`;
   readonly #namespaces: string[] = [];
   readonly #cleanups: (() => Promise<void> | void)[] = [];
   #folder: string | undefined;
   #interfaces = 0;
-
-  constructor() {
-    this.#id = `${Deno.pid}-${COPY}${++serial}`;
-  }
 
   /** A folder for files of this test, removed with it. */
   get folder(): string {
@@ -47,7 +44,7 @@ export class Net implements AsyncDisposable {
    * folder across namespaces.
    */
   interfaceName(): string {
-    const name = `lh${Deno.pid.toString(36)}${COPY}${serial.toString(36)}${
+    const name = `lh${Deno.pid.toString(36)}${COPY}${this.#serial.toString(36)}${
       (this.#interfaces++).toString(36)
     }`;
     this.defer(() => removeIfThere(`${SOCKET_FOLDER}/${name}.sock`));

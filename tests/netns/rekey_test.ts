@@ -23,6 +23,9 @@ const LOW_LIMITS = {
   LONGHAUL_TEST_REJECT_AFTER_MS: "8000",
 };
 
+/** Longhaul begins the first handshake, so it is the one that renews it. */
+const PAIRS = ALL_PAIRS.filter(([first]) => first.startsWith("longhaul"));
+
 /** Long enough for two rekeys. */
 const SECONDS = 12;
 
@@ -44,10 +47,10 @@ async function rekeyUnderPings(net: Net, kinds: Kinds): Promise<void> {
 
 Deno.test({
   name: "rekeys on real traffic lose no packet, with every peer",
-  ...requires(...pairNeeds(ALL_PAIRS)),
+  ...requires(...pairNeeds(PAIRS)),
   fn: async () => {
     // All pairs at once: each takes as long as two rekeys, and does little in that time.
-    const results = await Promise.allSettled(ALL_PAIRS.map(async (kinds) => {
+    const results = await Promise.allSettled(PAIRS.map(async (kinds) => {
       await using net = new Net();
       await rekeyUnderPings(net, kinds);
     }));
