@@ -241,7 +241,8 @@ export class TunNode implements ConfigurationTarget {
       onDown: () => {
         log.info("interface is down");
         this.#sockets.close();
-        this.#control.onSocketsClosed();
+        this.#control.onInterfaceDown();
+        this.#arm();
       },
       onMtu: (mtu) => {
         log.info(`MTU ${mtu}`);
@@ -255,6 +256,8 @@ export class TunNode implements ConfigurationTarget {
   #onUp(): void {
     try {
       this.#options.log.info(`interface is up, listening on UDP port ${this.openSockets()}`);
+      this.#control.onInterfaceUp();
+      this.#arm();
     } catch (error) {
       this.#options.log.error(error instanceof Error ? error.message : String(error));
     }

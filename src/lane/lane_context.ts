@@ -90,7 +90,7 @@ export class LaneContext {
    */
   sendingKeypair(peer: number): number {
     const { keypairs, limits } = this;
-    const keypair = this.peers.word(peer, PeerWord.Current);
+    const keypair = this.#newestKeypair(peer);
     if (keypair < 0 || !this.#isUsable(keypair)) {
       this.wantHandshake(peer);
       return -1;
@@ -148,6 +148,17 @@ export class LaneContext {
     } else {
       peers.setWord(peer, PeerWord.NeedAnotherKeepalive, 1);
     }
+  }
+
+  /**
+   * The current keypair, or the next one if its first packet has been authenticated here: main, which
+   * alone rotates the slots, may not have heard of it yet, and the peer may have lost the current one.
+   * `Next` is read first, because main sets `Current` before it clears `Next`.
+   */
+  #newestKeypair(peer: number): number {
+    const next = this.peers.word(peer, PeerWord.Next);
+    const isConfirmed = next >= 0 && this.keypairs.word(next, KeypairWord.ConfirmPosted) === 1;
+    return isConfirmed ? next : this.peers.word(peer, PeerWord.Current);
   }
 
   #isUsable(keypair: number): boolean {

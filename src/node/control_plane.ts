@@ -159,10 +159,19 @@ export class ControlPlane implements ConfigurationTarget {
     this.#sendUnsent();
   }
 
-  /** The sockets are closed: handshake messages wait for the next ones. */
-  onSocketsClosed(): void {
+  /** The interface went up, with its sockets open. */
+  onInterfaceUp(): void {
+    this.device.onInterfaceUp(this.#clock.nowMs());
+    this.flush();
+  }
+
+  /** The interface went down, its sockets are closed: sessions end, messages wait for new ones. */
+  onInterfaceDown(): void {
     this.#boundPort = 0;
     this.udp = null;
+    this.#unsent.length = 0;
+    this.device.onInterfaceDown(this.#clock.nowMs());
+    this.flush();
   }
 
   /** Posts a request to a lane as a whole. */

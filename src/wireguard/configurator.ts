@@ -83,6 +83,21 @@ export class Configurator {
   }
 
   /** The configuration as it stands, with what is known of the peers. */
+  /** The interface went up: peers that are to be kept alive hear of us. */
+  interfaceUp(nowMs: number): void {
+    for (const peer of this.#parts.peers.values()) this.#startKeepalive(peer, nowMs);
+  }
+
+  /** The interface went down: all sessions end, and nothing waits any more. */
+  interfaceDown(): void {
+    for (const peer of this.#parts.peers.values()) {
+      this.#endSessions(peer);
+      this.#parts.outbox.command(peer.slot, PeerCommand.DropStaged);
+      this.#parts.timers.allowRequest(peer);
+      peer.lastSentHandshakeMs = -Infinity;
+    }
+  }
+
   status(): DeviceStatus {
     return {
       privateKey: this.#parts.handshakes.identity?.privateKey.slice() ?? null,
@@ -142,12 +157,16 @@ export class Configurator {
 
   /** Takes everything away from a peer that does not stay. */
   #shutDown(peer: Peer, isReplaced: boolean, nowMs: number): void {
-    this.#parts.timers.stop(peer);
-    this.#parts.handshakes.dropPending(peer);
-    this.#parts.keypairs.retireAll(peer.slot);
+    this.#endSessions(peer);
     this.#parts.outbox.replaceCommand(peer.slot, PeerCommand.DropStaged);
     peer.close();
     if (!isReplaced) this.#parts.tell(DeviceEventCode.PeerRemoved, peer, nowMs);
+  }
+
+  #endSessions(peer: Peer): void {
+    this.#parts.timers.stop(peer);
+    this.#parts.handshakes.dropPending(peer);
+    this.#parts.keypairs.retireAll(peer.slot);
   }
 
   #addPeer(planned: PlannedPeer, nowMs: number): Peer {

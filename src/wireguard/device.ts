@@ -158,6 +158,17 @@ export class Device implements ConfigurationTarget {
     this.#planReclaim(nowMs);
   }
 
+  /** The interface went up: peers with a persistent keepalive are greeted. */
+  onInterfaceUp(nowMs: number): void {
+    this.#configurator.interfaceUp(nowMs);
+  }
+
+  /** The interface went down: sessions and handshakes end, so that going up begins afresh. */
+  onInterfaceDown(nowMs: number): void {
+    this.#configurator.interfaceDown();
+    this.#planReclaim(nowMs);
+  }
+
   /** Does what is due; call when `nextTimeoutMs` has come. */
   onTimeout(nowMs: number): void {
     this.#timers.onTimeout(nowMs);
