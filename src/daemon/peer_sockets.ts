@@ -3,6 +3,7 @@
  * when the port changes. Lanes use the same descriptors; old ones are closed only after every lane
  * has taken the new ones.
  */
+import { Errno } from "../base/errno.ts";
 import { SystemCallError } from "../../ffi/error.ts";
 import { setSocketMark } from "../../ffi/socket.ts";
 import { closeUdpSockets, openUdpSockets, type UdpSockets } from "../../ffi/udp_open.ts";
@@ -22,8 +23,13 @@ const NONE = { v4: -1, v6: -1 } as const;
 export class PeerSockets {
   readonly #options: PeerSocketOptions;
   #wantedPort = 0;
+  /** The port that the last sockets had: peers know it, so the next ones try to get it again. */
+  #lastPort = 0;
   #fwmark = 0;
   #open: UdpSockets | null = null;
+  /** Whether the sockets ought to be open; they are not if the port was taken. */
+  #isUp = false;
+  /** Sockets that lanes may still be using; their ports are not free yet. */
   readonly #retired: UdpSockets[] = [];
 
   constructor(options: PeerSocketOptions) {
@@ -42,13 +48,13 @@ export class PeerSockets {
 
   /** Opens the sockets if they are closed. Throws `SystemCallError` (EADDRINUSE). */
   open(): void {
-    if (this.#open !== null) return;
-    this.#open = this.#make(this.#wantedPort);
-    this.#options.announce(this.#open);
+    this.#isUp = true;
+    if (this.#open === null) this.#use(this.#obtainAgain());
   }
 
   /** Closes the sockets; the lanes let go of them first. */
   close(): void {
+    this.#isUp = false;
     if (this.#open === null) return;
     this.#retired.push(this.#open);
     this.#open = null;
@@ -72,20 +78,22 @@ export class PeerSockets {
   }
 
   #setPort(port: number): void {
-    if (port === this.#wantedPort && port !== 0) return;
-    if (this.#open === null) {
-      if (port !== 0) closeUdpSockets(asConfigurationError(() => this.#make(port)));
-    } else if (port === 0 || port !== this.#open.port) {
-      const fresh = asConfigurationError(() => this.#make(port));
-      this.#retired.push(this.#open);
-      this.#open = fresh;
-      this.#options.announce(fresh);
+    const hasOpen = this.#open !== null;
+    if (port === this.#wantedPort && hasOpen === this.#isUp) return;
+    if (!this.#isUp) {
+      if (port !== 0) this.#tryOut(port);
+    } else if (port === 0 || port !== this.#open?.port) {
+      const fresh = asConfigurationError(() => this.#obtain(port));
+      if (this.#open !== null) this.#retired.push(this.#open);
+      this.#use(fresh);
     }
     this.#wantedPort = port;
+    if (!this.#isUp) this.#lastPort = port;
   }
 
   #setFwmark(fwmark: number): void {
-    for (const fd of this.#open === null ? [] : [this.#open.v4, this.#open.v6]) {
+    const all = this.#open === null ? this.#retired : [this.#open, ...this.#retired];
+    for (const fd of all.flatMap(({ v4, v6 }) => [v4, v6])) {
       const result = fd < 0 ? 0 : setSocketMark(fd, fwmark);
       if (result < 0) {
         throw new ConfigurationError("Cannot set the fwmark: it needs CAP_NET_ADMIN", -result);
@@ -97,6 +105,36 @@ export class PeerSockets {
   /** Closes what is no longer used; call when every lane has taken the newest sockets. */
   closeRetired(): void {
     for (const sockets of this.#retired.splice(0)) closeUdpSockets(sockets);
+  }
+
+  #use(sockets: UdpSockets): void {
+    this.#open = sockets;
+    this.#lastPort = sockets.port;
+    this.#options.announce(sockets);
+  }
+
+  /** Sockets on `port`: those that are being given up if they have it, else new ones. */
+  #obtain(port: number): UdpSockets {
+    const index = this.#retired.findIndex((sockets) => sockets.port === port);
+    return index < 0 ? this.#make(port) : this.#retired.splice(index, 1)[0];
+  }
+
+  /** Sockets on the port that is wanted, or, if any will do, on the last one as far as it is free. */
+  #obtainAgain(): UdpSockets {
+    if (this.#wantedPort !== 0 || this.#lastPort === 0) return this.#obtain(this.#wantedPort);
+    try {
+      return this.#obtain(this.#lastPort);
+    } catch (error) {
+      const isTaken = error instanceof SystemCallError && error.errno === Errno.EADDRINUSE;
+      if (!isTaken) throw error;
+      return this.#obtain(0);
+    }
+  }
+
+  /** Throws `ConfigurationError` when the port cannot be had. */
+  #tryOut(port: number): void {
+    if (this.#retired.some((sockets) => sockets.port === port)) return;
+    closeUdpSockets(asConfigurationError(() => this.#make(port)));
   }
 
   #make(port: number): UdpSockets {

@@ -229,7 +229,7 @@ export class TunNode implements ConfigurationTarget {
     const cipher = await this.#workers.running();
     log.debug(`packet cipher: ${cipher}`);
     this.#reactor.watch(this.#mainSignal.fd, () => this.#onBell());
-    this.#mainBell.willSleep();
+    this.#onBell();
     this.#watchTun();
     this.#workers.watch(this.#control);
   }

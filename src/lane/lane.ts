@@ -206,7 +206,7 @@ export class Lane {
     const { channels } = this;
     if (!channels.commands.isEmpty() || channels.word(LaneWord.Commands) !== 0) return false;
     if (this.context.stage.hasCompleted()) return false;
-    if (this.context.isStageEmpty) {
+    if (this.context.holdsNothing) {
       this.context.tables.epochs.announce(this.context.lane, EPOCH_IDLE);
     }
     return true;

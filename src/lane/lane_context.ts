@@ -21,6 +21,9 @@ export class LaneContext {
   readonly #epochs: Int32Array;
   /** The epoch that was current when the turn began. */
   #turnEpoch = 0;
+  /** The epoch that was announced last; it stays while batches wait for the socket. */
+  #announced = 0;
+  #isHolding = false;
   #epochHead = 0;
   #epochTail = 0;
   #completedBefore = -1;
@@ -74,8 +77,24 @@ export class LaneContext {
   announceEpoch(): void {
     const epochs = this.tables.epochs;
     this.#turnEpoch = epochs.current();
-    const oldest = this.isStageEmpty ? this.#turnEpoch : this.#epochs[this.#epochTail];
-    epochs.announce(this.lane, oldest);
+    if (this.#isHolding) return;
+    this.#announced = this.isStageEmpty ? this.#turnEpoch : this.#epochs[this.#epochTail];
+    epochs.announce(this.lane, this.#announced);
+  }
+
+  /** Whether the lane has nothing in hand that depends on peers or keys. */
+  get holdsNothing(): boolean {
+    return this.isStageEmpty && !this.#isHolding;
+  }
+
+  /** Sealed batches wait for the socket: their peers' slots must not be given to others. */
+  holdEpoch(): void {
+    this.#isHolding = true;
+  }
+
+  /** No batch waits any more. */
+  releaseEpoch(): void {
+    this.#isHolding = false;
   }
 
   /** Tells main something about a peer. */

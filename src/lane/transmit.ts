@@ -35,6 +35,8 @@ export class Transmitter {
   readonly #waiting: Int32Array;
   #waitingCount = 0;
   readonly #endpointAt: number;
+  /** The version of the record that stands there. */
+  #endpointVersion = 0;
   #runsWork: boolean;
   /** Per peer: the smallest message length that cannot be sent as a run, 0 for none; and until when. */
   readonly #singleFromBytes: Int32Array;
@@ -66,6 +68,7 @@ export class Transmitter {
   /** Sends a sealed batch, behind those that wait. */
   send(batch: number): void {
     if (this.#waitingCount === 0 && this.#transmit(batch)) return;
+    if (this.#waitingCount === 0) this.#context.holdEpoch();
     this.#waiting[this.#waitingCount++] = batch;
   }
 
@@ -75,6 +78,7 @@ export class Transmitter {
     while (done < this.#waitingCount && this.#transmit(this.#waiting[done])) done++;
     this.#waitingCount -= done;
     this.#waiting.copyWithin(0, done, done + this.#waitingCount);
+    if (this.#waitingCount === 0) this.#context.releaseEpoch();
   }
 
   /** Sends what is left of a batch and releases it; false when it has to wait. */
@@ -82,7 +86,7 @@ export class Transmitter {
     const batches = this.#batches;
     const peer = batches.word(batch, BatchWord.Peer);
     const count = batches.word(batch, BatchWord.Count);
-    this.#context.peers.readEndpoint(peer, this.#endpointAt);
+    this.#endpointVersion = this.#context.peers.readEndpoint(peer, this.#endpointAt);
     for (let sent = batches.word(batch, BatchWord.Sent); sent < count;) {
       const run = this.#runLength(batch, peer, count - sent);
       const result = this.#sendRun(batch, sent, run, count);
@@ -179,7 +183,7 @@ export class Transmitter {
     for (let at = from; at < to; at++) hadSource ||= slab.u8[at] !== 0;
     if (!hadSource) return false;
     slab.u8.fill(0, from, to);
-    peers.tryWriteEndpoint(peer, this.#endpointAt);
+    peers.tryWriteEndpoint(peer, this.#endpointAt, this.#endpointVersion);
     channels.counters.add(LaneCounter.SourceForgotten, 1);
     return true;
   }

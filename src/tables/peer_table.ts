@@ -133,14 +133,14 @@ export class PeerTable {
     this.#slab.f64[(this.at(peer) + field) >> 3] += value;
   }
 
-  /** Copies the peer's endpoint record to `to`, a place in the slab; never a torn one. */
-  readEndpoint(peer: number, to: number): void {
+  /** Copies the peer's endpoint record to `to`, never a torn one, and returns its version. */
+  readEndpoint(peer: number, to: number): number {
     const i32 = this.#slab.i32;
     const versionWord = (this.at(peer) + PeerWord.EndpointVersion) >> 2;
     for (;;) {
       const version = Atomics.load(i32, versionWord);
       copyEndpoint(this.#slab, this.#endpointCopyAt(peer, version), to);
-      if (Atomics.load(i32, versionWord) === version) return;
+      if (Atomics.load(i32, versionWord) === version) return version;
     }
   }
 
@@ -152,17 +152,21 @@ export class PeerTable {
 
   /**
    * Replaces the peer's endpoint by the record at `from` unless the other writer is at it; returns
-   * whether it did. A lane lets it be (the next packet tries again), main repeats.
+   * whether it did. A lane lets it be (the next packet tries again), main repeats. With `replaced`,
+   * the version that the caller has read, a record that is newer than that stays.
    */
-  tryWriteEndpoint(peer: number, from: number): boolean {
+  tryWriteEndpoint(peer: number, from: number, replaced?: number): boolean {
     const i32 = this.#slab.i32;
     const lockWord = (this.at(peer) + PeerWord.EndpointLock) >> 2;
     if (Atomics.compareExchange(i32, lockWord, 0, 1) !== 0) return false;
-    const version = this.word(peer, PeerWord.EndpointVersion) + 1;
-    copyEndpoint(this.#slab, from, this.#endpointCopyAt(peer, version));
-    this.setWord(peer, PeerWord.EndpointVersion, version | 0);
+    const present = this.word(peer, PeerWord.EndpointVersion);
+    const isWanted = replaced === undefined || replaced === present;
+    if (isWanted) {
+      copyEndpoint(this.#slab, from, this.#endpointCopyAt(peer, present + 1));
+      this.setWord(peer, PeerWord.EndpointVersion, (present + 1) | 0);
+    }
     Atomics.store(i32, lockWord, 0);
-    return true;
+    return isWanted;
   }
 
   #endpointCopyAt(peer: number, version: number): number {

@@ -88,7 +88,13 @@ nodeTest("an interface without a listen port keeps its port when it goes down an
     await pause(100);
     await up();
     assertEquals(await port(), first);
+    await node.set("fwmark", `${i + 1}`);
+    assertEquals(await port(), first);
   }
+  await node.set("listen-port", "7000");
+  assertEquals(await port(), 7000);
+  await node.set("listen-port", "0");
+  assert(await port() !== 7000);
 });
 
 nodeTest("a port that is taken when the interface goes up can be exchanged then", async (net) => {
@@ -134,7 +140,8 @@ pairTest(
       await run(["nft", "-f", "-"], {
         namespace: a.namespace,
         stdin: `table inet lh { chain out { type filter hook output priority 0;
-          udp dport ${b.port} ${verdict} } }`,
+          udp dport ${b.port} ${verdict}
+        } }`,
       });
       const [cpu] = [a.node.cpuSeconds()];
       await run(["ping", "-c", "20", "-i", "0.01", "-W", "0.1", b.inner4], {
@@ -195,7 +202,8 @@ pairTest(
       for (const size of sizes) {
         await assertPing(a.namespace, b.inner4, { count: 2, size, whole: true });
       }
-      await assertPing(a.namespace, b.inner4, { count: 2, size: 3000 });
+      // The kernel takes back together at most 64 fragments.
+      if (mtu > 100) await assertPing(a.namespace, b.inner4, { count: 2, size: 3000 });
     }
     assertAlive(a, b);
   },

@@ -39,7 +39,10 @@ async function sendPings(
   const intervalMs = options.intervalMs ?? 20;
   const waitMs = options.waitMs ?? 2000;
   const argv = ["ping", "-n", "-c", `${count}`, "-i", `${intervalMs / 1000}`];
-  argv.push("-W", `${waitMs / 1000}`, "-s", `${options.size ?? 56}`);
+  // Once an answer has come, ping waits only two round trips for the rest unless it has a deadline;
+  // with one it goes on sending until it has `count` answers, so sequence numbers are looked at.
+  const deadlineSeconds = Math.ceil((count * intervalMs + waitMs) / 1000);
+  argv.push("-w", `${deadlineSeconds}`, "-s", `${options.size ?? 56}`);
   if (options.whole) argv.push("-M", "do");
   if (options.source !== undefined) argv.push("-I", options.source);
   const { stdout } = await run([...argv, address], {
@@ -47,11 +50,12 @@ async function sendPings(
     mayFail: true,
     timeoutMs: count * intervalMs + waitMs + 10_000,
   });
-  const totals = /(\d+) packets transmitted, (\d+) received/.exec(stdout);
+  const answers = [...stdout.matchAll(/icmp_seq=(\d+) .*time=([\d.]+) ms/g)]
+    .filter((match) => Number(match[1]) <= count);
   return {
-    sent: Number(totals?.[1] ?? 0),
-    received: Number(totals?.[2] ?? 0),
-    rttMs: [...stdout.matchAll(/time=([\d.]+) ms/g)].map((match) => Number(match[1])),
+    sent: count,
+    received: new Set(answers.map((match) => match[1])).size,
+    rttMs: answers.map((match) => Number(match[2])),
   };
 }
 

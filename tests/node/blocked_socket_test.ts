@@ -1,0 +1,34 @@
+import { assertEquals } from "@std/assert";
+import { Errno } from "../../src/base/errno.ts";
+import { SimNetwork } from "../sim/node_pair.ts";
+import { udpPacket4 } from "../sim/packets.ts";
+
+const A = 0x0a640001, B = 0x0a640002;
+
+Deno.test("what a waiting batch depends on is not given to others before the socket takes it", () => {
+  const net = new SimNetwork(9);
+  const a = net.add(), b = net.add();
+  net.connect(a, b, {
+    ofA: [{ address: Uint8Array.of(10, 100, 0, 1), bits: 32 }],
+    ofB: [{ address: Uint8Array.of(10, 100, 0, 2), bits: 32 }],
+  });
+  a.tun.fromHost.push(udpPacket4(A, B, Uint8Array.of(1)));
+  net.run();
+  const { lane, control } = a.node;
+  const epochs = control.tables.epochs;
+  const turn = () => {
+    lane.turn(net.clock.nowMs());
+    lane.prepareSleep();
+  };
+  for (let i = 0; i < 3; i++) a.udp.sendErrors.push(-Errno.EAGAIN);
+  a.tun.fromHost.push(udpPacket4(A, B, Uint8Array.of(2)));
+  lane.ready |= 1;
+  turn();
+  const retired = epochs.advance();
+  turn();
+  assertEquals([lane.isSocketFull, epochs.hasPassed(retired)], [true, false]);
+  turn();
+  assertEquals([lane.isSocketFull, epochs.hasPassed(retired)], [true, false]);
+  turn();
+  assertEquals([lane.isSocketFull, epochs.hasPassed(retired)], [false, true]);
+});
