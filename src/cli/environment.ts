@@ -1,4 +1,5 @@
 /** The environment variables that the program obeys, read once. */
+import { ALL_OFFLOADS, OFFLOAD_SWITCHES, type OffloadConfig } from "../config/offload.ts";
 import { getEnvironment } from "../../ffi/environment.ts";
 import type { Log } from "../base/log.ts";
 import { DEFAULT_SESSION_LIMITS, type SessionLimits } from "../lane/limits.ts";
@@ -63,4 +64,19 @@ export function sessionLimits(): SessionLimits {
 /** The fault that a test wants acted out (`src/worker/faults.ts`); empty in real life. */
 export function testFault(): string {
   return getEnvironment("LONGHAUL_TEST") === "1" ? getEnvironment("LONGHAUL_TEST_FAULT") ?? "" : "";
+}
+
+/** The offloads that LONGHAUL_OFFLOAD leaves on: a list of switches as in the config file's `Offload`. */
+export function environmentOffload(): OffloadConfig {
+  const offload: { -readonly [Name in keyof OffloadConfig]: boolean } = { ...ALL_OFFLOADS };
+  for (const word of (getEnvironment("LONGHAUL_OFFLOAD") ?? "").split(/[\s,]+/)) {
+    if (word === "") continue;
+    const name = OFFLOAD_SWITCHES.get(word.toLowerCase());
+    if (name === undefined) {
+      const known = [...OFFLOAD_SWITCHES.keys()].join(", ");
+      throw new UsageError(`LONGHAUL_OFFLOAD: "${word}" is not one of ${known}`);
+    }
+    offload[name] = false;
+  }
+  return offload;
 }

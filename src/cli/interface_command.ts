@@ -4,13 +4,14 @@
  * programs can use either.
  */
 import { getEnvironment } from "../../ffi/environment.ts";
-import { ALL_OFFLOADS, isUserError, SOCKET_BUFFER_BYTES, startDaemon } from "../daemon/daemon.ts";
+import { isUserError, SOCKET_BUFFER_BYTES, startDaemon } from "../daemon/daemon.ts";
 import { parseLogLevel, setUpLog } from "../daemon/log_setup.ts";
 import { reportReady, startInBackground } from "./background.ts";
 import { checkInterfaceName } from "./config_file.ts";
 import {
   environmentEncryptors,
   environmentNumber,
+  environmentOffload,
   sessionLimits,
   testFault,
 } from "./environment.ts";
@@ -24,6 +25,7 @@ export async function runInterface(
   checkInterfaceName(interfaceName);
   const tunFd = environmentNumber("WG_TUN_FD");
   const uapiFd = environmentNumber("WG_UAPI_FD");
+  const offload = environmentOffload();
   const stays = isForeground || getEnvironment("WG_PROCESS_FOREGROUND") === "1";
   if (!stays) return runInBackground(interfaceName, mainUrl, tunFd, uapiFd);
   const log = setUpLog(interfaceName, parseLogLevel(getEnvironment("LOG_LEVEL")));
@@ -33,7 +35,7 @@ export async function runInterface(
       log,
       encryptors: environmentEncryptors(log),
       socketBufferBytes: SOCKET_BUFFER_BYTES,
-      offload: ALL_OFFLOADS,
+      offload,
       tunFd,
       uapiFd,
       limits: sessionLimits(),

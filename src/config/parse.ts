@@ -2,6 +2,7 @@
  * Reads a config file in wg-quick's format, with our own keys in `[Longhaul]`. It reports everything
  * that is wrong with a file at once, and gives a config only when nothing is. Text in, result out.
  */
+import { ALL_OFFLOADS } from "./offload.ts";
 import type { InterfaceIndex } from "../control/address_text.ts";
 import { type Diagnostic, Diagnostics, quote } from "./diagnostic.ts";
 import { type KeyLine, readLines, type SectionLine } from "./lines.ts";
@@ -80,7 +81,7 @@ class ConfigParser {
     mode: "auto",
     encryptors: "auto",
     socketBufferBytes: null,
-    offload: { udpGso: true, udpGro: true, tunTso: true, tunUso: true, tunGro: true },
+    offload: { ...ALL_OFFLOADS },
   };
   readonly #peers: PeerDraft[] = [];
   #interfaceSection: OpenSection | null = null;

@@ -2,6 +2,7 @@
  * The sections that a file may have and the keys in each, as tables: how a key is spelt, and how
  * its value gets into the draft of its section. Names compare without case.
  */
+import { OFFLOAD_SWITCHES } from "./offload.ts";
 import type { InterfaceIndex } from "../control/address_text.ts";
 import { parseAddress } from "../control/address_text.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
@@ -214,14 +215,6 @@ function readEncryptors(value: ConfigValue, draft: LonghaulDraft): void {
 function readSocketBuffer(value: ConfigValue, draft: LonghaulDraft): void {
   draft.socketBufferBytes = readSize(value, 65_536, 2 ** 30) ?? null;
 }
-
-const OFFLOAD_SWITCHES = new Map<string, keyof LonghaulDraft["offload"]>([
-  ["no-udp-gso", "udpGso"],
-  ["no-udp-gro", "udpGro"],
-  ["no-tun-tso", "tunTso"],
-  ["no-tun-uso", "tunUso"],
-  ["no-tun-gro", "tunGro"],
-]);
 
 function readOffload(value: ConfigValue, draft: LonghaulDraft): void {
   for (const item of value.items()) {

@@ -1,4 +1,5 @@
 /** What a config file says, checked and in the program's own terms. */
+import type { OffloadConfig } from "./offload.ts";
 import type { Prefix, SocketAddress } from "../wireguard/configuration.ts";
 
 /** An endpoint given by a name, to be resolved when it is wanted. */
@@ -37,15 +38,6 @@ export interface InterfaceConfig {
   readonly table: "auto" | "off" | number;
   readonly dnsServers: readonly Uint8Array[];
   readonly dnsSearchDomains: readonly string[];
-}
-
-/** Which offloads may be used; all of them unless switched off. */
-export interface OffloadConfig {
-  readonly udpGso: boolean;
-  readonly udpGro: boolean;
-  readonly tunTso: boolean;
-  readonly tunUso: boolean;
-  readonly tunGro: boolean;
 }
 
 /** The `[Longhaul]` section. */

@@ -10,9 +10,12 @@ import { PathWatch } from "../../ffi/path_watch.ts";
 import { makeUndumpable } from "../../ffi/process.ts";
 import { cString } from "../../ffi/memory.ts";
 import { interfaceIndex } from "../../ffi/socket.ts";
+import { setInterfaceMtu } from "../../ffi/interface.ts";
 import { adoptTun, openTun, type TunHandle } from "../../ffi/tun.ts";
 import { probeUdpOffload } from "../../ffi/udp_group.ts";
 import { listenUnix } from "../../ffi/unix_socket.ts";
+import { MTU_DEFAULT } from "../config/mtu.ts";
+import type { OffloadConfig } from "../config/offload.ts";
 import type { Log } from "../base/log.ts";
 import { ConfigurationError } from "../wireguard/configuration.ts";
 import type { DeviceEvent } from "../wireguard/events.ts";
@@ -22,30 +25,13 @@ import { SetupError } from "./setup_error.ts";
 import { TunNode } from "./tun_node.ts";
 import { UapiServer } from "./uapi_server.ts";
 
-/** Which offloads are left off; all are used where the kernel has them. */
-export interface OffloadSwitches {
-  readonly udpGso: boolean;
-  readonly udpGro: boolean;
-  readonly tunTso: boolean;
-  readonly tunUso: boolean;
-  readonly tunGro: boolean;
-}
-
-export const ALL_OFFLOADS: OffloadSwitches = {
-  udpGso: true,
-  udpGro: true,
-  tunTso: true,
-  tunUso: true,
-  tunGro: true,
-};
-
 /** What a daemon is started with. */
 export interface DaemonOptions {
   readonly interfaceName: string;
   readonly log: Log;
   readonly encryptors: number;
   readonly socketBufferBytes: number;
-  readonly offload: OffloadSwitches;
+  readonly offload: OffloadConfig;
   /** Descriptors that were passed in, from WG_TUN_FD and WG_UAPI_FD. */
   readonly tunFd?: number;
   readonly uapiFd?: number;
@@ -163,7 +149,18 @@ function openInterface(options: DaemonOptions): TunHandle {
   const { offload } = options;
   const switches = { tcpSegmentation: offload.tunTso, udpSegmentation: offload.tunUso };
   if (options.tunFd !== undefined) return adoptTun(options.tunFd, switches);
-  return openTun({ name: options.interfaceName, ...switches });
+  const tun = openTun({ name: options.interfaceName, ...switches });
+  setDefaultMtu(tun.name);
+  return tun;
+}
+
+/** Whoever has renamed, moved or deleted the interface meanwhile may have set an MTU as well. */
+function setDefaultMtu(name: string): void {
+  try {
+    setInterfaceMtu(name, MTU_DEFAULT);
+  } catch (error) {
+    if (!(error instanceof SystemCallError)) throw error;
+  }
 }
 
 function listen(name: string, passedFd?: number): ControlSocket {
@@ -188,7 +185,7 @@ function adoptSocket(fd: number, path: string): ControlSocket {
   };
 }
 
-function sendMessagesMax(offload: OffloadSwitches): number {
+function sendMessagesMax(offload: OffloadConfig): number {
   if (!offload.udpGso) return 1;
   return Math.min(SEND_MESSAGES_MAX, Math.max(1, probeUdpOffload().segmentsMax));
 }

@@ -1,9 +1,15 @@
 /**
  * Follows the TUN interface: is it up, which MTU has it, is it still there, also after somebody has
- * moved it to another network namespace. Netlink events tell at once; a probe once a second covers
- * what events cannot (a namespace that this process may not enter).
+ * moved it to another network namespace. Netlink events tell at once while it is in our own; that it
+ * comes up or vanishes, the descriptor tells in any. The rest is found by a probe once a second.
+ *
+ * A socket for events in a foreign namespace would be better informed, but it would keep that
+ * namespace, and with it the interface, alive after everybody else has let go of it.
  */
+import { Errno } from "../base/errno.ts";
 import { closeFd } from "../../ffi/descriptor.ts";
+import { EPOLLOUT } from "../../ffi/epoll.ts";
+import { SystemCallError } from "../../ffi/error.ts";
 import { namespaceIdentity, openOwnNamespace } from "../../ffi/netns.ts";
 import { NetlinkSocket } from "../../ffi/netlink.ts";
 import { EventGroup, NetlinkEvents } from "../../ffi/rtnetlink_events.ts";
@@ -29,9 +35,11 @@ export class TunWatch {
   readonly #reactor: Reactor;
   readonly #observer: TunObserver;
   readonly #probe: ReturnType<typeof setInterval>;
+  readonly #tunToken: number;
   #events: NetlinkEvents | null = null;
   #eventsToken = -1;
   #namespace = -1;
+  #isBlind = false;
   #isUp = false;
   #mtu = 0;
   #isClosed = false;
@@ -40,8 +48,9 @@ export class TunWatch {
     this.#tunFd = tunFd;
     this.#reactor = reactor;
     this.#observer = observer;
+    this.#tunToken = reactor.watch(tunFd, () => this.#onTunReady(), EPOLLOUT);
+    this.#probe = setInterval(() => this.#onProbe(), PROBE_INTERVAL_MS);
     this.refresh();
-    this.#probe = setInterval(() => this.refresh(), PROBE_INTERVAL_MS);
   }
 
   /** Asks the kernel how things are and tells what has changed. */
@@ -53,7 +62,7 @@ export class TunWatch {
       this.#observer.onGone();
       return;
     }
-    if (this.#follow()) this.#readMtu();
+    if (this.#follow() || this.#events === null) this.#readMtu();
     this.#tellState(state === TunState.up);
   }
 
@@ -61,17 +70,31 @@ export class TunWatch {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearInterval(this.#probe);
+    this.#reactor.unwatch(this.#tunToken);
     this.#unsubscribe();
+  }
+
+  /** The queue has become writable, since the interface is up now, or it is in error: gone. */
+  #onTunReady(): void {
+    // Where a queue is writable always, this must not come again and again.
+    this.#reactor.change(this.#tunToken, 0);
+    this.refresh();
+  }
+
+  #onProbe(): void {
+    this.refresh();
+    if (!this.#isClosed && !this.#isUp) this.#reactor.change(this.#tunToken, EPOLLOUT);
   }
 
   #tellState(isUp: boolean): void {
     if (isUp === this.#isUp) return;
     this.#isUp = isUp;
+    this.#reactor.change(this.#tunToken, isUp ? 0 : EPOLLOUT);
     if (isUp) this.#observer.onUp();
     else this.#observer.onDown();
   }
 
-  /** Subscribes in the namespace where the interface is now; false when that was done already. */
+  /** Whether the interface is in another namespace than before; subscribes to events in our own. */
   #follow(): boolean {
     const namespaceFd = tunNamespace(this.#tunFd);
     const namespace = namespaceFd < 0 ? 0 : namespaceIdentity(namespaceFd);
@@ -79,19 +102,24 @@ export class TunWatch {
       if (namespace === this.#namespace) return false;
       this.#unsubscribe();
       this.#namespace = namespace;
-      const groups = [EventGroup.RTNLGRP_LINK];
-      const events = this.#inNamespace(
-        namespaceFd,
-        (fd) => NetlinkEvents.open(fd === undefined ? { groups } : { groups, namespaceFd: fd }),
-      );
+      this.#isBlind = false;
+      const isOwn = this.#inNamespace(namespaceFd, (foreignFd) => foreignFd === undefined);
+      if (!isOwn) return true;
+      const events = NetlinkEvents.open({ groups: [EventGroup.RTNLGRP_LINK] });
       this.#events = events;
       this.#eventsToken = this.#reactor.watch(events.fd, () => this.#onEvents());
     } catch (error) {
-      this.#observer.onBlind(error instanceof Error ? error.message : String(error));
+      this.#tellBlind(error);
     } finally {
       if (namespaceFd >= 0) closeFd(namespaceFd);
     }
     return true;
+  }
+
+  #tellBlind(error: unknown): void {
+    if (this.#isBlind) return;
+    this.#isBlind = true;
+    this.#observer.onBlind(error instanceof Error ? error.message : String(error));
   }
 
   #onEvents(): void {
@@ -112,8 +140,9 @@ export class TunWatch {
       if (link === null || link.mtu === this.#mtu) return;
       this.#mtu = link.mtu;
       this.#observer.onMtu(link.mtu);
-    } catch {
-      // The interface has just moved or gone: the next probe or event tells.
+    } catch (error) {
+      // Or else the interface has just moved or gone: the next probe or event tells.
+      if (error instanceof SystemCallError && error.errno === Errno.EPERM) this.#tellBlind(error);
     } finally {
       if (namespaceFd >= 0) closeFd(namespaceFd);
     }

@@ -64,6 +64,35 @@ interfaceTest("it returns when interface and socket exist, silently", async (net
 });
 
 interfaceTest(
+  "a new interface has the MTU that fits every path of 1,500 bytes",
+  async (net, space) => {
+    const name = net.interfaceName();
+    assertEquals((await start(space, name)).code, 0);
+    const { stdout } = await run(["ip", "-j", "link", "show", name], { namespace: space });
+    assertEquals(JSON.parse(stdout)[0].mtu, 1420);
+    Deno.removeSync(socketPath(name));
+    await gone(space, name);
+  },
+);
+
+interfaceTest(
+  "offloads are switched off by LONGHAUL_OFFLOAD, and wrong words told",
+  async (net, space) => {
+    const name = net.interfaceName();
+    const wrong = await start(space, name, { LONGHAUL_OFFLOAD: "no-udp-gso no-tun-gsx" });
+    assertEquals(wrong.code, 1);
+    assert(
+      wrong.stderr.includes('"no-tun-gsx" is not one of no-udp-gso, no-udp-gro'),
+      wrong.stderr,
+    );
+    const all = "no-udp-gso,no-udp-gro,no-tun-tso,no-tun-uso,no-tun-gro";
+    assertEquals((await start(space, name, { LONGHAUL_OFFLOAD: all })).code, 0);
+    Deno.removeSync(socketPath(name));
+    await gone(space, name);
+  },
+);
+
+interfaceTest(
   "a socket that is removed while it still starts ends it cleanly",
   async (net, space) => {
     const name = net.interfaceName();

@@ -59,7 +59,10 @@ pairTest(
       args: ["-u", "-b", "100M"],
     });
     await pause(400);
-    const lines = Array.from({ length: 50 }, () => [`link set ${name} down`, `link set ${name} up`]);
+    const lines = Array.from(
+      { length: 50 },
+      () => [`link set ${name} down`, `link set ${name} up`],
+    );
     await net.ip(a.namespace, lines.flat());
     for (let i = 0; i < 20; i++) {
       await net.ip(a.namespace, [`link set ${name} down`]);
@@ -75,27 +78,30 @@ pairTest(
   },
 );
 
-nodeTest("an interface without a listen port keeps its port when it goes down and up", async (net) => {
-  const space = await net.namespace("a");
-  const node = await NodeProcess.start(net, "longhaul", space);
-  const up = () => net.ip(space, [`link set ${node.name} up`]);
-  const port = () => waitFor("a port", 3000, async () => (await node.show()).listenPort || null);
-  await node.configure({ privateKey: newKeyPair().privateKey }, []);
-  await up();
-  const first = await port();
-  for (let i = 0; i < 3; i++) {
-    await net.ip(space, [`link set ${node.name} down`]);
-    await pause(100);
+nodeTest(
+  "an interface without a listen port keeps its port when it goes down and up",
+  async (net) => {
+    const space = await net.namespace("a");
+    const node = await NodeProcess.start(net, "longhaul", space);
+    const up = () => net.ip(space, [`link set ${node.name} up`]);
+    const port = () => waitFor("a port", 3000, async () => (await node.show()).listenPort || null);
+    await node.configure({ privateKey: newKeyPair().privateKey }, []);
     await up();
-    assertEquals(await port(), first);
-    await node.set("fwmark", `${i + 1}`);
-    assertEquals(await port(), first);
-  }
-  await node.set("listen-port", "7000");
-  assertEquals(await port(), 7000);
-  await node.set("listen-port", "0");
-  assert(await port() !== 7000);
-});
+    const first = await port();
+    for (let i = 0; i < 3; i++) {
+      await net.ip(space, [`link set ${node.name} down`]);
+      await pause(100);
+      await up();
+      assertEquals(await port(), first);
+      await node.set("fwmark", `${i + 1}`);
+      assertEquals(await port(), first);
+    }
+    await node.set("listen-port", "7000");
+    assertEquals(await port(), 7000);
+    await node.set("listen-port", "0");
+    assert(await port() !== 7000);
+  },
+);
 
 nodeTest("a port that is taken when the interface goes up can be exchanged then", async (net) => {
   const space = await net.namespace("a");
@@ -139,9 +145,15 @@ pairTest(
     for (const verdict of ["drop", "reject"]) {
       await run(["nft", "-f", "-"], {
         namespace: a.namespace,
-        stdin: `table inet lh { chain out { type filter hook output priority 0;
-          udp dport ${b.port} ${verdict}
-        } }`,
+        stdin: [
+          "table inet lh {",
+          "chain out {",
+          "type filter hook output priority 0;",
+          `udp dport ${b.port} ${verdict}`,
+          "}",
+          "}",
+          "",
+        ].join("\n"),
       });
       const [cpu] = [a.node.cpuSeconds()];
       await run(["ping", "-c", "20", "-i", "0.01", "-W", "0.1", b.inner4], {
@@ -222,21 +234,25 @@ nodeTest("a deleted namespace ends the node whose interface was in it, cleanly",
   assertEquals(node.log().includes("Uncaught"), false);
 });
 
-pairTest("an interface goes to another namespace and back, three times", OWN_PAIRS.slice(0, 1), async (
-  net,
-  kinds,
-) => {
-  const { a, b } = await connectUp(net, kinds);
-  const other = await net.namespace("other");
-  for (let i = 0; i < 3; i++) {
-    for (const [from, to] of [[a.namespace, other], [other, a.namespace]]) {
-      await net.ip(from, [`link set ${a.node.name} netns ${to}`]);
-      await net.ip(to, [
-        addAddress(a.node.name, `${a.inner4}/24`),
-        `link set ${a.node.name} mtu ${1300 + i} up`,
-      ]);
-      await pingUntilAnswered(to, b.inner4);
+pairTest(
+  "an interface goes to another namespace and back, three times",
+  OWN_PAIRS.slice(0, 1),
+  async (
+    net,
+    kinds,
+  ) => {
+    const { a, b } = await connectUp(net, kinds);
+    const other = await net.namespace("other");
+    for (let i = 0; i < 3; i++) {
+      for (const [from, to] of [[a.namespace, other], [other, a.namespace]]) {
+        await net.ip(from, [`link set ${a.node.name} netns ${to}`]);
+        await net.ip(to, [
+          addAddress(a.node.name, `${a.inner4}/24`),
+          `link set ${a.node.name} mtu ${1300 + i} up`,
+        ]);
+        await pingUntilAnswered(to, b.inner4);
+      }
     }
-  }
-  assertAlive(a, b);
-});
+    assertAlive(a, b);
+  },
+);

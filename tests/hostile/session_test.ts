@@ -176,9 +176,10 @@ pairTest(
     tooLong.set([0xff, 0xff], 2);
     const tooShort = broken.slice();
     tooShort.set([0, 19], 2);
-    [...variants, tooLong, tooShort, broken.slice(0, 19), Uint8Array.of(0x45)].forEach((packet, i) =>
-      moved.send(session.seal(100 + i, packet), rogue.to)
-    );
+    [...variants, tooLong, tooShort, broken.slice(0, 19), Uint8Array.of(0x45)].forEach((
+      packet,
+      i,
+    ) => moved.send(session.seal(100 + i, packet), rogue.to));
     await pause(200);
     assertEquals(b.node.deviceCounters().receivedPackets, before);
     const endpoint = await endpointAt(scene, publicKey);

@@ -52,11 +52,12 @@ Deno.test("a lane that roams while main forgets the source is not undone", () =>
   const readEndpoint = peers.readEndpoint.bind(peers);
   let roams = true;
   peers.readEndpoint = (peer, to) => {
-    readEndpoint(peer, to);
-    if (!roams) return;
+    const version = readEndpoint(peer, to);
+    if (!roams) return version;
     roams = false;
     slab.u8.set(elsewhere, laneScratchAt);
     peers.tryWriteEndpoint(peer, laneScratchAt);
+    return version;
   };
   store.forgetSource(1);
   assertEquals(store.read(1), elsewhere);
