@@ -41,21 +41,22 @@ async function sendPings(
   const argv = ["ping", "-n", "-c", `${count}`, "-i", `${intervalMs / 1000}`];
   // Once an answer has come, ping waits only two round trips for the rest unless it has a deadline;
   // with one it goes on sending until it has `count` answers, so sequence numbers are looked at.
-  const deadlineSeconds = Math.ceil((count * intervalMs + waitMs) / 1000);
+  const deadlineSeconds = Math.ceil((2 * count * intervalMs + waitMs) / 1000);
   argv.push("-w", `${deadlineSeconds}`, "-s", `${options.size ?? 56}`);
   if (options.whole) argv.push("-M", "do");
   if (options.source !== undefined) argv.push("-I", options.source);
   const { stdout } = await run([...argv, address], {
     namespace,
     mayFail: true,
-    timeoutMs: count * intervalMs + waitMs + 10_000,
+    timeoutMs: deadlineSeconds * 1000 + 10_000,
   });
-  const answers = [...stdout.matchAll(/icmp_seq=(\d+) .*time=([\d.]+) ms/g)]
+  // Packets too small for a time stamp are answered without a time.
+  const answers = [...stdout.matchAll(/bytes from .*icmp_seq=(\d+)(?:.*time=([\d.]+) ms)?/g)]
     .filter((match) => Number(match[1]) <= count);
   return {
     sent: count,
     received: new Set(answers.map((match) => match[1])).size,
-    rttMs: answers.map((match) => Number(match[2])),
+    rttMs: answers.filter((match) => match[2] !== undefined).map((match) => Number(match[2])),
   };
 }
 
