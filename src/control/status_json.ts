@@ -69,7 +69,7 @@ function peerJson(peer: PeerStatus): PeerJson {
     publicKey: formatKeyBase64(peer.publicKey),
     hasPresharedKey: !isZero(peer.presharedKey),
     endpoint: peer.endpoint === null ? null : formatSocketAddress(peer.endpoint),
-    allowedIps: peer.allowedIps.map(formatPrefix),
+    allowedIps: Array.from(peer.allowedIps, formatPrefix),
     latestHandshake: Number(peer.lastHandshakeWallNs / 1_000_000n) / 1000,
     receivedBytes: peer.rxBytes,
     sentBytes: peer.txBytes,

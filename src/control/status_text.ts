@@ -44,7 +44,7 @@ export function byLatestHandshake(peers: readonly PeerStatus[]): PeerStatus[] {
 
 function pushPeer(lines: string[], peer: PeerStatus, nowWallNs: bigint): void {
   if (peer.endpoint !== null) lines.push(`  endpoint: ${formatSocketAddress(peer.endpoint)}`);
-  const prefixes = peer.allowedIps.map(formatPrefix).join(", ");
+  const prefixes = Array.from(peer.allowedIps, formatPrefix).join(", ");
   lines.push(`  allowed ips: ${prefixes || "(none)"}`);
   if (peer.lastHandshakeWallNs !== 0n) {
     lines.push(`  latest handshake: ${formatAge(peer.lastHandshakeWallNs, nowWallNs)}`);

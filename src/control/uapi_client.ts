@@ -9,6 +9,7 @@ import {
   type DeviceStatus,
   type PeerChange,
   type PeerStatus,
+  type Prefix,
 } from "../wireguard/configuration.ts";
 import { toHex } from "../wireguard/bytes.ts";
 import {
@@ -64,7 +65,7 @@ export function checkSetAnswer(text: string): void {
 }
 
 type PeerDraft = { -readonly [K in keyof PeerStatus]: PeerStatus[K] } & {
-  allowedIps: PeerStatus["allowedIps"][number][];
+  allowedIps: Prefix[];
 };
 
 /** The status in the answer to a `get`. Throws `ConfigurationError` when it tells of an error. */

@@ -10,30 +10,22 @@ import { DropReason } from "../base/drop_reason.ts";
 import { Errno } from "../base/errno.ts";
 import type { Doorbell } from "../memory/doorbell.ts";
 import { GroCoalescer } from "../offload/gro_coalesce.ts";
-import { parseSuperPacket, SuperPacket } from "../offload/super_packet.ts";
-import { lookupV4, lookupV6 } from "../tables/allowed_ips.ts";
 import { AF_INET, AF_INET6 } from "../tables/endpoint.ts";
 import { EPOCH_IDLE } from "../tables/epoch.ts";
-import { KeypairWord } from "../tables/keypair_table.ts";
-import { PeerCommand, PeerWord } from "../tables/peer_table.ts";
 import type { ChecksumKernel } from "../wire/checksum_kernel.ts";
-import { outerTos } from "../wire/ecn.ts";
-import { IpProtocol } from "../wire/ip.ts";
-import { UDP_HEADER_BYTES } from "../wire/udp.ts";
-import { DATA_HEADER_BYTES, dataReceiver, MessageType } from "../wire/wireguard.ts";
 import type { Slab } from "../memory/slab.ts";
 import { BatchKind, BatchWord } from "./batch.ts";
 import { LaneCounter } from "./counters.ts";
 import type { CryptoStage } from "./encryptor.ts";
 import { LaneContext } from "./lane_context.ts";
 import { type SessionLimits, TUN_READ_BYTES } from "./limits.ts";
+import { Outbound } from "./outbound.ts";
 import type { TunPort, UdpPort } from "./ports.ts";
 import { ReceiveBatches, Received } from "./receive_batches.ts";
 import { SendBatches } from "./send_batches.ts";
 import {
   LANE_SCRATCH_ENDPOINT,
   LANE_SCRATCH_GRO,
-  LANE_SCRATCH_ICMP,
   LaneChannels,
   LaneCommand,
   LaneNotice,
@@ -41,10 +33,8 @@ import {
   type SharedPlan,
   SharedTables,
 } from "./shared_state.ts";
-import { StagingStore } from "./staging.ts";
 import { TunOutput } from "./tun_output.ts";
 import { Transmitter } from "./transmit.ts";
-import { Unreachables } from "./unreachables.ts";
 
 /** Receives and TUN reads per turn, so that neither direction starves the other. */
 const RECEIVES_PER_TURN = 4;
@@ -87,29 +77,18 @@ export class Lane {
   /** Called when main has put new UDP sockets into the lane's block. */
   onSocketsChanged: () => void = () => {};
 
-  readonly #slab: Slab;
   readonly #tun: TunPort;
   readonly #mainBell: Doorbell;
-  readonly #allowedIpsAt: number;
   readonly #send: SendBatches;
   readonly #receive: ReceiveBatches;
   readonly #transmitter: Transmitter;
-  readonly #staging: StagingStore;
-  readonly #unreachables: Unreachables;
+  readonly #outbound: Outbound;
   readonly #output: TunOutput;
-  readonly #packet = new SuperPacket();
   readonly #tunReadAt: number;
-  /** The super-packet in hand: the peer and keypair it goes to, and its next segment. */
-  #handPeer = -1;
-  #handKeypair = -1;
-  #handNext = 0;
-  /** The peer whose staged packets are being sent, -1 for none. */
-  #unstaging = -1;
 
   constructor(options: LaneOptions) {
     const { slab, plan, lane } = options;
     const lanePlan = plan.lanes[lane];
-    this.#slab = slab;
     this.#tun = options.tun;
     this.#mainBell = options.mainBell;
     this.#tunReadAt = lanePlan.tunReadAt;
@@ -124,8 +103,6 @@ export class Lane {
       options.limits,
     );
     this.context.onSubmitted = () => this.#drainStage();
-    this.#allowedIpsAt = plan.allowedIpsAt;
-    this.#staging = new StagingStore(slab, lanePlan.stagingAt);
     this.#output = new TunOutput(this.context, {
       tun: options.tun,
       scratchAt: lanePlan.tunOutputAt,
@@ -143,11 +120,7 @@ export class Lane {
       (batch) => send.release(batch),
       () => this.#notice(LaneNotice.SendFallback),
     );
-    this.#unreachables = new Unreachables(
-      this.context,
-      this.#output,
-      lanePlan.scratchAt + LANE_SCRATCH_ICMP,
-    );
+    this.#outbound = new Outbound(this.context, send, this.#transmitter, this.#output, lanePlan);
     const gro = this.#makeGro(options, lanePlan.scratchAt + LANE_SCRATCH_GRO);
     this.#output.gro = gro;
     this.#receive = new ReceiveBatches(
@@ -172,7 +145,7 @@ export class Lane {
 
   /** Ports that are ready but cannot be read now, as bits of `Ready`: no reason to wake up. */
   get deferred(): number {
-    const takesPackets = this.#handPeer < 0 && this.#unstaging < 0 && !this.#transmitter.isBlocked;
+    const takesPackets = this.#outbound.isFree && !this.#transmitter.isBlocked;
     const wanted = (takesPackets ? Ready.Tun : 0) |
       (this.#receive.hasRoom ? Ready.Udp4 | Ready.Udp6 : 0);
     return this.ready & ~wanted;
@@ -196,7 +169,7 @@ export class Lane {
    */
   finish(nowMs: number): boolean {
     this.#beginTurn(nowMs);
-    const isPlaced = this.#continueInHand();
+    const isPlaced = this.#outbound.placeInHand();
     this.#send.flush();
     return isPlaced && this.context.isStageEmpty && !this.#transmitter.isBlocked;
   }
@@ -227,7 +200,7 @@ export class Lane {
     this.context.announceEpoch();
     this.#drainStage();
     if (this.#transmitter.isBlocked) this.#transmitter.retry();
-    if (this.#handPeer >= 0) this.#renewInHand();
+    this.#outbound.beginTurn();
   }
 
   #drainStage(): void {
@@ -263,7 +236,7 @@ export class Lane {
 
   /** Goes on with the packet in hand and with staged ones, then reads the TUN. */
   #readSome(): boolean {
-    if (!this.#continueInHand() || !this.#continueUnstaging()) return false;
+    if (!this.#outbound.proceed()) return false;
     for (let i = 0; i < TUN_READS_PER_TURN; i++) {
       if ((this.ready & Ready.Tun) === 0 || this.#transmitter.isBlocked) return i > 0;
       const bytes = this.#tun.read(this.#tunReadAt, TUN_READ_BYTES);
@@ -273,8 +246,8 @@ export class Lane {
       }
       this.channels.counters.add(LaneCounter.TunReads, 1);
       this.channels.counters.add(LaneCounter.TunReadBytes, bytes);
-      this.#route(bytes);
-      if (!this.#continueInHand() || !this.#continueUnstaging()) return false;
+      this.#outbound.route(bytes);
+      if (!this.#outbound.proceed()) return false;
     }
     return true;
   }
@@ -300,145 +273,12 @@ export class Lane {
     this.context.post(this.channels.laneSubject, bits);
   }
 
-  /** Decides once for the super-packet that was read where it goes; it is then in hand, or dealt with. */
-  #route(bytes: number): void {
-    const packet = this.#packet;
-    const counters = this.channels.counters;
-    const reason = parseSuperPacket(this.#slab, this.#tunReadAt, bytes, packet);
-    if (reason !== DropReason.None) {
-      counters.drop(reason);
-      return;
-    }
-    counters.add(LaneCounter.TunReadPackets, packet.segmentCount);
-    const peer = this.#destinationOwner();
-    if (peer < 0 || !this.#transmitter.hasEndpoint(peer)) {
-      counters.drop(peer < 0 ? DropReason.NoRoute : DropReason.NoEndpoint, packet.segmentCount);
-      this.#unreachables.answer(packet);
-      return;
-    }
-    const keypair = this.context.sendingKeypair(peer);
-    // A packet that comes between a new session and main's request to flush overtakes nobody.
-    const isLate = this.#unstaging < 0 && this.#staging.count(peer) > 0;
-    if (keypair < 0 || isLate) {
-      const dropped = this.#staging.push(peer, this.#tunReadAt, bytes);
-      if (dropped > 0) counters.drop(DropReason.StagedOverflow, dropped);
-      if (keypair >= 0) this.#unstaging = peer;
-      return;
-    }
-    if (this.#isOwnMessage(keypair)) {
-      counters.drop(DropReason.RoutingLoop, packet.segmentCount);
-      return;
-    }
-    this.#handPeer = peer;
-    this.#handKeypair = keypair;
-    this.#handNext = 0;
-  }
-
-  /**
-   * Whether the packet in `#packet` is a data message that was sealed with this very keypair: the way
-   * to the peer's endpoint leads into the tunnel, and every packet would go round for ever, two of
-   * them as soon as it is long enough to be fragmented. Messages of a tunnel within this one have
-   * another index.
-   */
-  #isOwnMessage(keypair: number): boolean {
-    const { at, bytes, portsAt, protocol } = this.#packet;
-    const messageAt = portsAt + UDP_HEADER_BYTES;
-    if (protocol !== IpProtocol.Udp || portsAt === 0) return false;
-    if (messageAt + DATA_HEADER_BYTES > at + bytes) return false;
-    const { view } = this.#slab;
-    return view.getUint32(messageAt, true) === MessageType.Data &&
-      (dataReceiver(view, messageAt) | 0) ===
-        this.context.keypairs.word(keypair, KeypairWord.RemoteIndex);
-  }
-
-  /** The peer that the packet in `#packet` goes to, -1 for none. */
-  #destinationOwner(): number {
-    const { ipVersion, destinationAt } = this.#packet;
-    return ipVersion === 4
-      ? lookupV4(this.#slab, this.#allowedIpsAt, destinationAt)
-      : lookupV6(this.#slab, this.#allowedIpsAt, destinationAt);
-  }
-
-  /**
-   * Routes the packet in hand once more: since the turn that began with it, its peer may have been
-   * removed, and its keypair wiped and given to another session.
-   */
-  #renewInHand(): void {
-    const peer = this.#destinationOwner();
-    const keypair = peer < 0 ? -1 : this.context.sendingKeypair(peer);
-    this.#handPeer = keypair < 0 ? -1 : peer;
-    this.#handKeypair = keypair;
-    if (keypair >= 0) return;
-    const left = this.#packet.segmentCount - this.#handNext;
-    this.channels.counters.drop(peer < 0 ? DropReason.NoRoute : DropReason.NoKeypair, left);
-  }
-
-  /** Places what is left of the packet in hand; false when no batch is free for all of it. */
-  #continueInHand(): boolean {
-    if (this.#handPeer < 0) return true;
-    const packet = this.#packet;
-    this.#handNext = this.#send.append(
-      packet,
-      this.#handPeer,
-      this.#handKeypair,
-      outerTos(this.#slab.view, packet.at),
-      this.#handNext,
-    );
-    if (this.#handNext < packet.segmentCount) return false;
-    this.#handPeer = -1;
-    return true;
-  }
-
-  /** Routes the staged packets of a peer whose session is ready; false when it has to wait. */
-  #continueUnstaging(): boolean {
-    while (this.#unstaging >= 0) {
-      if (this.#transmitter.isBlocked) return false;
-      const peer = this.#unstaging;
-      if (this.context.sendingKeypair(peer) < 0) {
-        this.#unstaging = -1;
-        break;
-      }
-      const bytes = this.#staging.shift(peer, this.#tunReadAt);
-      if (bytes < 0) {
-        this.#unstaging = -1;
-        break;
-      }
-      this.#route(bytes);
-      if (!this.#continueInHand()) return false;
-    }
-    return true;
-  }
-
   /** Takes what main asks for; a peer's staged packets are sent before the next request is taken. */
   #takeCommands(): void {
-    while (this.#continueInHand() && this.#continueUnstaging()) {
+    while (this.#outbound.proceed()) {
       const subject = this.channels.commands.take();
       if (subject < 0) return;
-      this.#obeyForPeer(subject, this.channels.commands.takenBits);
-    }
-  }
-
-  #obeyForPeer(peer: number, bits: number): void {
-    if ((bits & PeerCommand.DropStaged) !== 0) {
-      const dropped = this.#staging.clear(peer);
-      if (dropped > 0) this.channels.counters.drop(DropReason.NoKeypair, dropped);
-    }
-    if (this.context.peers.word(peer, PeerWord.InUse) === 0) return;
-    const staged = this.#staging.count(peer);
-    const sendsStaged = PeerCommand.SendStaged | PeerCommand.SendStagedOrKeepalive;
-    if ((bits & sendsStaged) !== 0 && staged > 0) {
-      this.#unstaging = peer;
-    } else if ((bits & (PeerCommand.SendKeepalive | PeerCommand.SendStagedOrKeepalive)) !== 0) {
-      this.#sendKeepalive(peer);
-    }
-  }
-
-  #sendKeepalive(peer: number): void {
-    if (!this.#transmitter.hasEndpoint(peer)) return;
-    const keypair = this.context.sendingKeypair(peer);
-    if (keypair < 0) return;
-    if (!this.#send.appendKeepalive(peer, keypair)) {
-      this.channels.counters.drop(DropReason.NoBuffer);
+      this.#outbound.obey(subject, this.channels.commands.takenBits);
     }
   }
 

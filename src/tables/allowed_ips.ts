@@ -186,7 +186,12 @@ export class AllowedIps {
 
   /** A peer's prefixes, in the order in which it got them. */
   list(peer: number): AddressPrefix[] {
-    return this.#lists.list(peer);
+    return [...this.snapshot(peer)];
+  }
+
+  /** The same in little memory: each prefix is made when it is asked for. */
+  snapshot(peer: number): Iterable<AddressPrefix> {
+    return this.#lists.snapshot(peer);
   }
 
   /** How many prefixes a peer has. */

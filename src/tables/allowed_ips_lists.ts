@@ -14,6 +14,29 @@ const FAMILY_AND_PEER = 5;
 const PREVIOUS = 6;
 const NEXT = 7;
 
+/** Words of a prefix in a snapshot: the address, then length and family. */
+const SNAPSHOT_WORDS = 5;
+
+/**
+ * A peer's prefixes at one moment. They are made when they are asked for: as objects, the prefixes of
+ * one large device would take 60 MB.
+ */
+class PrefixSnapshot implements Iterable<AddressPrefix> {
+  constructor(readonly words: Int32Array) {}
+
+  *[Symbol.iterator](): Generator<AddressPrefix> {
+    const words = this.words;
+    for (let at = 0; at < words.length; at += SNAPSHOT_WORDS) {
+      const bitsAndFamily = words[at + 4];
+      const address = new Uint8Array((bitsAndFamily & 1) === FAMILY_V6 ? 16 : 4);
+      for (let i = 0; i < address.length; i++) {
+        address[i] = words[at + (i >> 2)] >>> (24 - (i & 3) * 8);
+      }
+      yield { address, bits: bitsAndFamily >> 1 };
+    }
+  }
+}
+
 interface PeerList {
   first: number;
   last: number;
@@ -76,14 +99,19 @@ export class PrefixLists {
     return this.#words[entry * ENTRY_WORDS + FAMILY_AND_PEER] & 1;
   }
 
-  /** The prefixes of a peer, oldest first. */
-  list(peer: number): AddressPrefix[] {
-    const prefixes: AddressPrefix[] = [];
+  /** The prefixes that a peer has now, oldest first; later changes do not alter the result. */
+  snapshot(peer: number): Iterable<AddressPrefix> {
+    const words = this.#words;
+    const copy = new Int32Array(this.count(peer) * SNAPSHOT_WORDS);
+    let at = 0;
     for (let entry = this.first(peer); entry !== NONE;) {
-      prefixes.push({ address: this.#address(entry), bits: this.bits(entry) });
-      entry = this.#words[entry * ENTRY_WORDS + NEXT];
+      const word = entry * ENTRY_WORDS;
+      for (let i = 0; i < 4; i++) copy[at + i] = words[word + i];
+      copy[at + 4] = words[word + BITS] * 2 + (words[word + FAMILY_AND_PEER] & 1);
+      at += SNAPSHOT_WORDS;
+      entry = words[word + NEXT];
     }
-    return prefixes;
+    return new PrefixSnapshot(copy);
   }
 
   /** Makes the changes final. */
@@ -104,14 +132,6 @@ export class PrefixLists {
       }
     }
     this.#log = [];
-  }
-
-  #address(entry: number): Uint8Array {
-    const address = new Uint8Array(this.family(entry) === FAMILY_V6 ? 16 : 4);
-    for (let i = 0; i < address.length; i++) {
-      address[i] = this.#words[entry * ENTRY_WORDS + (i >> 2)] >>> (24 - (i & 3) * 8);
-    }
-    return address;
   }
 
   #listOf(peer: number): PeerList {

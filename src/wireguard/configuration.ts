@@ -64,7 +64,8 @@ export interface PeerStatus {
   readonly lastHandshakeWallNs: bigint;
   readonly rxBytes: number;
   readonly txBytes: number;
-  readonly allowedIps: readonly Prefix[];
+  /** In the order in which the peer got them; may be gone through more than once. */
+  readonly allowedIps: Iterable<Prefix>;
 }
 
 /** A device as `get=1` and the status page tell of it. */

@@ -237,7 +237,7 @@ export class Configurator {
       lastHandshakeWallNs: peer.lastHandshakeWallNs,
       rxBytes: table.field(slot, PeerField.RxBytes) + table.field(slot, PeerField.HandshakeRxBytes),
       txBytes: table.field(slot, PeerField.TxBytes) + table.field(slot, PeerField.HandshakeTxBytes),
-      allowedIps: allowedIps.list(slot),
+      allowedIps: allowedIps.snapshot(slot),
     };
   }
 }
