@@ -16,6 +16,7 @@ Environment
   LOG_LEVEL               verbose (or debug), info, error, silent; up: info, INTERFACE: error
   LONGHAUL_ENCRYPTORS     for INTERFACE: 0 encrypts in the data plane's own thread, 1 in another one,
                           auto chooses by the number of cores
+  LONGHAUL_OFFLOAD        for INTERFACE: offloads to switch off, as in the config file's Offload
   WG_PROCESS_FOREGROUND   for INTERFACE: 1 is the same as -f
   WG_TUN_FD, WG_UAPI_FD   for INTERFACE: open descriptors of the TUN and of the control socket
   WG_HIDE_KEYS            for status: never shows private and preshared keys
