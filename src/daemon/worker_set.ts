@@ -7,7 +7,10 @@ import { LaneCommand, LaneWord } from "../lane/shared_state.ts";
 import type { ControlPlane } from "../node/control_plane.ts";
 import type { WorkerMessage, WorkerStart } from "../worker/messages.ts";
 import { spawnWorker } from "../worker/spawn.ts";
+import { SetupError } from "./setup_error.ts";
 
+/** Workers start within a second; on a machine with other things to do it takes longer. */
+const START_TIMEOUT_MS = 30_000;
 const BEAT_INTERVAL_MS = 2000;
 /** Beats that a lane may leave unanswered; a lane that has work answers within milliseconds. */
 const BEATS_MISSED_MAX = 5;
@@ -45,16 +48,30 @@ export class WorkerSet {
         else this.#observer.onReady(message.events);
       },
       onError: (message) => {
+        const reason = `worker ${name} died: ${message}`;
         stopped.resolve();
-        if (!this.#isStopping) this.#observer.onFailure(`worker ${name} died: ${message}`);
+        running.reject(new SetupError(reason));
+        if (!this.#isStopping) this.#observer.onFailure(reason);
       },
     });
   }
 
-  /** Resolves when all workers run, with the name of the packet cipher that they use. */
+  /**
+   * Resolves when all workers run, with the name of the packet cipher that they use; rejects with a
+   * `SetupError` when one of them cannot.
+   */
   async running(): Promise<string> {
-    const ciphers = await Promise.all(this.#running);
-    return ciphers.find((name) => name !== "") ?? "";
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => late.reject(new SetupError(`no worker threads within ${START_TIMEOUT_MS / 1000} s`)),
+      START_TIMEOUT_MS,
+    );
+    try {
+      const ciphers = await Promise.race([Promise.all(this.#running), late.promise]);
+      return ciphers.find((name) => name !== "") ?? "";
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Begins to ask the lanes for signs of life. */

@@ -177,8 +177,9 @@ export class Lane {
   /** To be called before the driver sleeps; false when there is work after all. */
   prepareSleep(): boolean {
     const { channels } = this;
-    if (!channels.commands.isEmpty() || channels.word(LaneWord.Commands) !== 0) return false;
-    if (this.context.stage.hasCompleted()) return false;
+    const takesCommands = this.#outbound.isFree && !this.#transmitter.isBlocked;
+    if (takesCommands && !channels.commands.isEmpty()) return false;
+    if (channels.word(LaneWord.Commands) !== 0 || this.context.stage.hasCompleted()) return false;
     if (this.context.holdsNothing) {
       this.context.tables.epochs.announce(this.context.lane, EPOCH_IDLE);
     }

@@ -85,7 +85,10 @@ export class Configurator {
   /** The configuration as it stands, with what is known of the peers. */
   /** The interface went up: peers that are to be kept alive hear of us. */
   interfaceUp(nowMs: number): void {
-    for (const peer of this.#parts.peers.values()) this.#startKeepalive(peer, nowMs);
+    for (const peer of this.#parts.peers.values()) {
+      this.#parts.timers.keepaliveChanged(peer, nowMs);
+      this.#startKeepalive(peer, nowMs);
+    }
   }
 
   /** The interface went down: all sessions end, and nothing waits any more. */

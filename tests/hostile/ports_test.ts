@@ -70,8 +70,8 @@ pairTest(
       await net.ip(a.namespace, [`link set ${name} up`]);
       await pause(i * 2);
     }
-    await sending;
     await pingUntilAnswered(a.namespace, b.inner4);
+    await sending;
     await net.ip(a.namespace, [addAddress(name, `${a.inner6}/64`)]);
     await assertPing(a.namespace, b.inner6);
     assertAlive(a, b);
@@ -210,7 +210,7 @@ pairTest(
       }
       await pause(120);
       const whole = Math.min(mtu, 65_440);
-      const sizes = [0, 1, whole - 29, whole - 28].filter((size) => size >= 0);
+      const sizes = [16, 17, whole - 29, whole - 28];
       for (const size of sizes) {
         await assertPing(a.namespace, b.inner4, { count: 2, size, whole: true });
       }
