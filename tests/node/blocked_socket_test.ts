@@ -5,8 +5,9 @@ import { tcpSuperPacket4, udpPacket4 } from "../sim/packets.ts";
 
 const A = 0x0a640001, B = 0x0a640002;
 
-Deno.test("what a waiting batch depends on is not given to others before the socket takes it", () => {
-  const net = new SimNetwork(9);
+/** Two nodes with a session between them. */
+function connected(seed: number) {
+  const net = new SimNetwork(seed);
   const a = net.add(), b = net.add();
   net.connect(a, b, {
     ofA: [{ address: Uint8Array.of(10, 100, 0, 1), bits: 32 }],
@@ -14,6 +15,11 @@ Deno.test("what a waiting batch depends on is not given to others before the soc
   });
   a.tun.fromHost.push(udpPacket4(A, B, Uint8Array.of(1)));
   net.run();
+  return { net, a, b };
+}
+
+Deno.test("what a waiting batch depends on is not given to others before the socket takes it", () => {
+  const { net, a } = connected(9);
   const { lane, control } = a.node;
   const epochs = control.tables.epochs;
   const turn = () => {
@@ -34,14 +40,7 @@ Deno.test("what a waiting batch depends on is not given to others before the soc
 });
 
 Deno.test("requests that have to wait for the socket do not keep the lane awake", () => {
-  const net = new SimNetwork(10);
-  const a = net.add(), b = net.add();
-  net.connect(a, b, {
-    ofA: [{ address: Uint8Array.of(10, 100, 0, 1), bits: 32 }],
-    ofB: [{ address: Uint8Array.of(10, 100, 0, 2), bits: 32 }],
-  });
-  a.tun.fromHost.push(udpPacket4(A, B, Uint8Array.of(1)));
-  net.run();
+  const { net, a, b } = connected(10);
   const { lane, control } = a.node;
   const waiting = Array.from({ length: 64 }, () => -Errno.EAGAIN);
   a.udp.sendErrors.push(...waiting);
