@@ -21,8 +21,7 @@ export class LaneContext {
   readonly #epochs: Int32Array;
   /** The epoch that was current when the turn began. */
   #turnEpoch = 0;
-  /** The epoch that was announced last; it stays while batches wait for the socket. */
-  #announced = 0;
+  /** Whether the epoch that was announced last stays: sealed batches wait for the socket. */
   #isHolding = false;
   #epochHead = 0;
   #epochTail = 0;
@@ -78,8 +77,8 @@ export class LaneContext {
     const epochs = this.tables.epochs;
     this.#turnEpoch = epochs.current();
     if (this.#isHolding) return;
-    this.#announced = this.isStageEmpty ? this.#turnEpoch : this.#epochs[this.#epochTail];
-    epochs.announce(this.lane, this.#announced);
+    const oldest = this.isStageEmpty ? this.#turnEpoch : this.#epochs[this.#epochTail];
+    epochs.announce(this.lane, oldest);
   }
 
   /** Whether the lane has nothing in hand that depends on peers or keys. */

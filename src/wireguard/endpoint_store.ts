@@ -7,7 +7,7 @@ import {
   type EndpointBytes,
   endpointsEqual,
 } from "../tables/endpoint.ts";
-import { type PeerTable, PeerWord } from "../tables/peer_table.ts";
+import type { PeerTable } from "../tables/peer_table.ts";
 
 /** Reads and writes whole endpoint records through a scratch place in the slab. */
 export class EndpointStore {
@@ -38,25 +38,19 @@ export class EndpointStore {
   write(peer: number, record: EndpointBytes): void {
     this.#slab.u8.set(record, this.#scratchAt);
     if (endpointsEqual(this.#slab, this.#peers.endpointAt(peer), this.#scratchAt)) return;
-    this.#publish(peer);
+    // A lane holds the lock for as long as it takes to copy 64 bytes.
+    while (!this.#peers.tryWriteEndpoint(peer, this.#scratchAt));
   }
 
   /** Forgets which local address the last datagram was sent to, so that the kernel chooses. */
   forgetSource(peer: number): void {
     const peers = this.#peers;
+    const from = this.#scratchAt + ENDPOINT_SOURCE, to = this.#scratchAt + ENDPOINT_BYTES;
     let version: number;
     do {
-      version = peers.word(peer, PeerWord.EndpointVersion);
-      peers.readEndpoint(peer, this.#scratchAt);
-    } while (peers.word(peer, PeerWord.EndpointVersion) !== version);
-    const from = this.#scratchAt + ENDPOINT_SOURCE, to = this.#scratchAt + ENDPOINT_BYTES;
-    if (this.#slab.u8.subarray(from, to).every((byte) => byte === 0)) return;
-    this.#slab.u8.fill(0, from, to);
-    this.#publish(peer);
-  }
-
-  /** A lane holds the lock for as long as it takes to copy 64 bytes. */
-  #publish(peer: number): void {
-    while (!this.#peers.tryWriteEndpoint(peer, this.#scratchAt));
+      version = peers.readEndpoint(peer, this.#scratchAt);
+      if (this.#slab.u8.subarray(from, to).every((byte) => byte === 0)) return;
+      this.#slab.u8.fill(0, from, to);
+    } while (!peers.tryWriteEndpoint(peer, this.#scratchAt, version));
   }
 }
