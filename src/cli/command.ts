@@ -2,23 +2,26 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { VERSION } from "../base/version.ts";
 import { isUserError } from "../daemon/daemon.ts";
-import { runDown } from "./down_command.ts";
+import { type CommandSpec, Flags } from "./command_spec.ts";
+import { COMMANDS } from "./commands.ts";
 import { UsageError } from "./environment.ts";
-import { HELP } from "./help.ts";
+import { commandHelp, programHelp } from "./help.ts";
 import { runInterface } from "./interface_command.ts";
-import { runStatus } from "./status_command.ts";
-import { runUp } from "./up_command.ts";
 
-/** What the flags and the words of a command line are. */
+/** A command line, taken apart. */
 export interface CommandLine {
+  /** The command that is meant; null for `longhaul INTERFACE` and for flags alone. */
+  readonly command: CommandSpec | null;
+  /** What is left when the command's own words are taken away. */
   readonly words: readonly string[];
-  readonly foreground: boolean;
-  readonly json: boolean;
-  readonly help: boolean;
-  readonly version: boolean;
+  readonly flags: Flags;
 }
 
-const EXIT_USAGE = 1;
+/** A command line that cannot be meant, as in most programs. */
+const EXIT_USAGE = 2;
+/** Flags that stand with every command, or without one. */
+const COMMON_FLAGS = ["help", "version", "foreground"];
+const COMMON_ALIASES = { h: "help", f: "foreground" };
 
 /** Runs the command that `args` name; resolves with the exit code. */
 export async function runCommand(args: readonly string[], mainUrl: string): Promise<number> {
@@ -37,51 +40,80 @@ export async function runCommand(args: readonly string[], mainUrl: string): Prom
 
 /** Takes a command line apart. Throws `UsageError` for a flag that does not exist. */
 export function parseCommandLine(args: readonly string[]): CommandLine {
-  const flags = parseArgs([...args], {
-    boolean: ["foreground", "json", "help", "version"],
-    string: ["_"],
-    alias: { f: "foreground", h: "help" },
+  const command = findCommand(args);
+  const specs = command?.flags ?? [];
+  const aliases = specs.flatMap(({ alias, name }) => alias === undefined ? [] : [[alias, name]]);
+  const withValue = specs.filter((flag) => flag.value !== undefined).map((flag) => flag.name);
+  const parsed = parseArgs([...args], {
+    boolean: [
+      ...COMMON_FLAGS,
+      ...specs.filter((flag) => flag.value === undefined).map((flag) => flag.name),
+    ],
+    string: ["_", ...withValue],
+    alias: { ...COMMON_ALIASES, ...Object.fromEntries(aliases) },
     unknown: (flag: string, key?: string) => {
-      if (key !== undefined) throw new UsageError(`there is no flag ${flag}; see --help`);
-      return true;
+      if (key === undefined) return true;
+      throw new UsageError(unknownFlag(flag, key, command));
     },
-  }) as Record<"foreground" | "json" | "help" | "version", boolean> & { _: string[] };
-  const { foreground, json, help, version } = flags;
-  return { words: flags._, foreground, json, help, version };
+  }) as Record<string, unknown> & { _: string[] };
+  const values = new Map<string, string | true>();
+  for (const name of [...COMMON_FLAGS, ...specs.map((flag) => flag.name)]) {
+    const value = parsed[name];
+    if (withValue.includes(name) && value === "") throw new UsageError(`--${name} wants a value`);
+    if (value === true || typeof value === "string") values.set(name, value);
+  }
+  const ownWords = command === null ? 0 : command.name.split(" ").length;
+  return { command, words: parsed._.slice(ownWords), flags: new Flags(values) };
+}
+
+/** The command whose name the first words are, the longest first. */
+function findCommand(args: readonly string[]): CommandSpec | null {
+  const words = args.filter((word) => !word.startsWith("-"));
+  const isMeant = ({ name }: CommandSpec) =>
+    name.split(" ").every((word, index) => words[index] === word);
+  const meant = COMMANDS.filter(isMeant);
+  return meant.toSorted((a, b) => b.name.length - a.name.length)[0] ?? null;
+}
+
+function unknownFlag(flag: string, key: string, command: CommandSpec | null): string {
+  const owners = COMMANDS.filter((other) => other.flags.some(({ name }) => name === key));
+  if (owners.length > 0) {
+    return `--${key} is a flag of ${owners.map(({ name }) => name).join(", ")}`;
+  }
+  return command === null
+    ? `there is no flag ${flag}; see --help`
+    : `${command.name} has no flag ${flag}; see ${command.name} --help`;
 }
 
 function dispatch(line: CommandLine, mainUrl: string): number | Promise<number> {
-  const [command, ...rest] = line.words;
-  if (line.version) {
+  const { command, words, flags } = line;
+  if (flags.has("version")) {
     console.log(`longhaul ${VERSION}`);
     return 0;
   }
-  const isBare = command === undefined && !line.foreground && !line.json;
-  if (line.help || isBare) {
-    console.log(HELP);
-    return isBare && !line.help ? EXIT_USAGE : 0;
+  const isForeground = flags.has("foreground");
+  const isBare = command === null && words.length === 0 && !isForeground;
+  if (flags.has("help") || isBare) {
+    console.log(command === null ? programHelp(COMMANDS) : commandHelp(command));
+    return isBare && !flags.has("help") ? EXIT_USAGE : 0;
   }
-  if (line.json && command !== "status") throw new UsageError("--json is a flag of status");
-  if (line.foreground) {
-    return runInterface(only(line.words, "-f takes the name of an interface"), true, mainUrl);
-  }
-  switch (command) {
-    case "up":
-      return runUp(only(rest, "up takes a config file or the name of one"));
-    case "down":
-      return runDown(only(rest, "down takes the name of an interface or its config file"));
-    case "status":
-      if (rest.length > 1) throw new UsageError("status takes the name of one interface, or none");
-      return runStatus({ name: rest[0], json: line.json });
-    default:
-      if (rest.length > 0) {
-        throw new UsageError(`"${line.words.join(" ")}" is not a command; see --help`);
-      }
-      return runInterface(command, false, mainUrl);
-  }
+  if (command === null) return runBareInterface(words, isForeground, mainUrl);
+  if (isForeground) throw new UsageError("-f goes with the name of an interface alone");
+  const { min, max, rule } = command.count;
+  if (words.length < min || words.length > max) throw new UsageError(rule);
+  return command.run({ words, flags, mainUrl });
 }
 
-function only(words: readonly string[], rule: string): string {
-  if (words.length !== 1) throw new UsageError(rule);
-  return words[0];
+/** `longhaul [-f] INTERFACE`, as wireguard-go is called. */
+function runBareInterface(
+  words: readonly string[],
+  isForeground: boolean,
+  mainUrl: string,
+): Promise<number> {
+  if (words.length === 1) return runInterface(words[0], isForeground, mainUrl);
+  throw new UsageError(
+    words.length === 0
+      ? "-f takes the name of an interface"
+      : `"${words.join(" ")}" is not a command; see --help`,
+  );
 }

@@ -10,13 +10,24 @@ import { isUnixLive, unixListenerProcess } from "../../ffi/unix_socket.ts";
 import { interfaceExists } from "../daemon/interface_setup.ts";
 import { uapiPath } from "../daemon/paths.ts";
 import { SetupError } from "../daemon/setup_error.ts";
+import type { CommandSpec } from "./command_spec.ts";
 import { findConfig } from "./config_file.ts";
 
 const TIMEOUT_MS = 10_000;
 const POLL_MS = 20;
 
+export const downCommand: CommandSpec = {
+  name: "down",
+  summary: "end the program that runs an interface",
+  words: "NAME|FILE",
+  count: { min: 1, max: 1, rule: "down takes the name of an interface or its config file" },
+  flags: [],
+  examples: [["down wg0", "end what runs as wg0"]],
+  run: ({ words }) => runDown(words[0]),
+};
+
 /** Runs the command; returns the exit code. Throws `SetupError` when there is nothing to end. */
-export function runDown(argument: string): number {
+function runDown(argument: string): number {
   const { interfaceName } = findConfig(argument);
   const path = uapiPath(interfaceName);
   const isThere = exists(path);

@@ -16,6 +16,7 @@ import { selectNoiseCrypto } from "../crypto/select.ts";
 import { UAPI_FOLDER, uapiPath } from "../daemon/paths.ts";
 import { SetupError } from "../daemon/setup_error.ts";
 import type { DeviceStatus } from "../wireguard/configuration.ts";
+import type { CommandSpec } from "./command_spec.ts";
 import { checkInterfaceName } from "./config_file.ts";
 
 const TIMEOUT_MS = 5000;
@@ -24,15 +25,21 @@ const ANSWER_BYTES_MAX = 256 * 1024 * 1024;
 /** More than the last line of an answer and its blank line take. */
 const ANSWER_END_BYTES = 32;
 
-/** What the command was called with. */
-export interface StatusOptions {
-  /** One interface; all of them when undefined. */
-  readonly name?: string;
-  readonly json: boolean;
-}
+export const statusCommand: CommandSpec = {
+  name: "status",
+  summary: "show interfaces, peers and traffic",
+  words: "[NAME]",
+  count: { min: 0, max: 1, rule: "status takes the name of one interface, or none" },
+  flags: [{ name: "json", help: "as JSON" }],
+  examples: [
+    ["status", "all interfaces"],
+    ["status wg0 --json", "one of them, for programs"],
+  ],
+  run: ({ words, flags }) => runStatus(words[0], flags.has("json")),
+};
 
 /** Runs the command; returns the exit code. Throws `SetupError` when the named one does not run. */
-export function runStatus({ name, json }: StatusOptions): number {
+function runStatus(name: string | undefined, json: boolean): number {
   const { crypto } = selectNoiseCrypto();
   const names = name === undefined ? liveInterfaces() : [checkedName(name)];
   const texts: string[] = [], interfaces: InterfaceJson[] = [];

@@ -22,14 +22,28 @@ import { uapiPath } from "../daemon/paths.ts";
 import { SetupError } from "../daemon/setup_error.ts";
 import { equalBytes, wipe } from "../wireguard/bytes.ts";
 import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
+import type { CommandSpec } from "./command_spec.ts";
 import { type ConfigPlace, findConfig, readConfig } from "./config_file.ts";
 import { chooseEncryptors, sessionLimits, testFault } from "./environment.ts";
 
 /** How long the start waits for the names of endpoints; later ones are used when they come. */
 const NAMES_WAIT_MS = 3000;
 
+export const upCommand: CommandSpec = {
+  name: "up",
+  summary: "bring up the tunnel that a config file describes, until a signal",
+  words: "FILE|NAME",
+  count: { min: 1, max: 1, rule: "up takes a config file or the name of one" },
+  flags: [],
+  examples: [
+    ["up ./wg0.conf", "the tunnel of a config file"],
+    ["up wg0", "the same for /etc/wireguard/wg0.conf"],
+  ],
+  run: ({ words }) => runUp(words[0]),
+};
+
 /** Runs the command; resolves with the exit code when the tunnel has ended. */
-export async function runUp(argument: string): Promise<number> {
+async function runUp(argument: string): Promise<number> {
   const place = findConfig(argument);
   const { crypto } = selectNoiseCrypto();
   const publicKeyOf = (privateKey: Uint8Array) => crypto.x25519PublicKey(privateKey);

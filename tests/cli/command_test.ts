@@ -5,11 +5,11 @@ import { longhaul } from "./longhaul.ts";
 
 Deno.test("flags stand before, between and behind words", () => {
   for (const args of [["-f", "wg0"], ["wg0", "-f"], ["--foreground", "wg0"]]) {
-    const { words, foreground } = parseCommandLine(args);
-    assertEquals([words, foreground], [["wg0"], true]);
+    const { command, words, flags } = parseCommandLine(args);
+    assertEquals([command, words, flags.has("foreground")], [null, ["wg0"], true]);
   }
-  assertEquals(parseCommandLine(["status", "--json", "wg0"]).words, ["status", "wg0"]);
-  assertEquals(parseCommandLine(["status", "--json", "wg0"]).json, true);
+  const { command, words, flags } = parseCommandLine(["status", "--json", "wg0"]);
+  assertEquals([command?.name, words, flags.names()], ["status", ["wg0"], ["json"]]);
 });
 
 Deno.test("a name of digits stays a text, and a word after -- is never a flag", () => {
@@ -22,14 +22,14 @@ Deno.test("a flag that does not exist is refused", () => {
   assertThrows(() => parseCommandLine(["-x", "wg0"]), UsageError, "-x");
 });
 
-Deno.test("--help tells all commands, no arguments tell the same with exit code 1", async () => {
+Deno.test("--help tells all commands, no arguments tell the same with exit code 2", async () => {
   const help = await longhaul(["--help"]);
   assertEquals([help.code, help.stderr], [0, ""]);
   for (const word of ["up ", "down ", "status ", "INTERFACE", "LOG_LEVEL", "WG_TUN_FD"]) {
     assert(help.stdout.includes(word), word);
   }
   const bare = await longhaul([]);
-  assertEquals([bare.code, bare.stdout], [1, help.stdout]);
+  assertEquals([bare.code, bare.stdout], [2, help.stdout]);
 });
 
 Deno.test("--version tells the version", async () => {
@@ -38,7 +38,7 @@ Deno.test("--version tells the version", async () => {
   assert(/^longhaul \d+\.\d+\.\d+\n$/.test(stdout), stdout);
 });
 
-Deno.test("what cannot be meant ends with exit code 1 and one line", async () => {
+Deno.test("what cannot be meant ends with exit code 2, what cannot be done with 1, and one line", async () => {
   const cases: [string[], string][] = [
     [["up"], "up takes a config file"],
     [["down", "a", "b"], "down takes the name"],
@@ -54,7 +54,8 @@ Deno.test("what cannot be meant ends with exit code 1 and one line", async () =>
   ];
   for (const [args, text] of cases) {
     const { code, stdout, stderr } = await longhaul(args);
-    assertEquals([code, stdout], [1, ""], args.join(" "));
+    const isUsage = !/^There is|lh-nobody/.test(text);
+    assertEquals([code, stdout], [isUsage ? 2 : 1, ""], args.join(" "));
     assert(stderr.startsWith("longhaul: ") && stderr.includes(text), stderr);
     assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
   }

@@ -60,8 +60,8 @@ Deno.test({
     const cases: [string[], number][] = [
       [["--help"], 0],
       [["--version"], 0],
-      [[], 1],
-      [["--nonsense"], 1],
+      [[], 2],
+      [["--nonsense"], 2],
       [["status"], 0],
       [["status", "--json"], 0],
       [["status", name], 1],
