@@ -38,6 +38,11 @@ export const LAYERS: readonly (readonly Layer[])[] = [
     { path: "src/offload", purpose: "split and coalesce of super-packets", system: "none" },
     { path: "src/tables", purpose: "allowed IPs, peers, keypairs, replay windows", system: "none" },
   ],
+  [
+    { path: "src/netstack", purpose: "a TCP/IP stack without I/O", system: "none" },
+    { path: "src/nat", purpose: "address translation and the filter", system: "none" },
+  ],
+  [{ path: "src/forward", purpose: "from the stack to sockets of the host", system: "none" }],
   [{ path: "src/crypto", purpose: "primitives and packet AEAD", system: { prefix: "native" } }],
   [{ path: "src/wireguard", purpose: "handshake, timers, cookies, device", system: "none" }],
   [{ path: "src/lane", purpose: "the data plane: read loop and encryptor", system: "none" }],

@@ -1,0 +1,73 @@
+/**
+ * What goes into the stack. Its unit is the GRO item: one packet, or the headers of the first packet
+ * and the payloads of a whole run, which stay where they were decrypted. Nothing here owns memory:
+ * places are valid during the call that is given them.
+ */
+
+/** Payloads that one item can have. */
+export const PIECES_MAX = 256;
+
+/** Bytes that follow each other in a stream but stand in several places of the slab. */
+export class Pieces {
+  count = 0;
+  /** All bytes of all pieces. */
+  totalBytes = 0;
+  readonly at = new Int32Array(PIECES_MAX);
+  readonly bytes = new Int32Array(PIECES_MAX);
+
+  /** Empties the list. */
+  clear(): void {
+    this.count = 0;
+    this.totalBytes = 0;
+  }
+
+  /** Puts a piece behind the others. */
+  add(at: number, bytes: number): void {
+    this.at[this.count] = at;
+    this.bytes[this.count++] = bytes;
+    this.totalBytes += bytes;
+  }
+}
+
+/** A packet or a run of packets as it comes from a peer; a lane has one instance. */
+export class InboundItem {
+  /** Where the IP header of the first packet stands. */
+  at = 0;
+  /** IP length of the whole item: for a run, what one packet of that much payload would have. */
+  bytes = 0;
+  /** Packets in it. */
+  packetCount = 1;
+  /** IP and transport headers of a run; 0 for a single packet, which nobody has looked at. */
+  headerBytes = 0;
+  /** Payload bytes of each packet of a run but the last; 0 for a single packet. */
+  gsoSize = 0;
+  /** Whether IP and transport checksums of all packets were found right. */
+  isVerified = false;
+  /** A run: the payloads behind `headerBytes`. A single packet: the whole packet, one piece. */
+  readonly pieces = new Pieces();
+}
+
+/** What the IP layer hands to a transport protocol; the stack has one instance. */
+export class InboundDatagram {
+  ipVersion = 4;
+  /** Where the IP header stands, and its length with options or extension headers. */
+  ipAt = 0;
+  ipHeaderBytes = 0;
+  /** Places of the addresses, 4 or 16 bytes each. */
+  sourceAt = 0;
+  destinationAt = 0;
+  protocol = 0;
+  /** TOS or traffic class byte, ECN included. */
+  tos = 0;
+  hopLimit = 0;
+  /** Transport header and payload, all pieces together. */
+  bytes = 0;
+  /** Packets that were merged into this, at least 1. */
+  packetCount = 1;
+  /** Payload bytes of each merged packet but the last; 0 for a single one. */
+  gsoSize = 0;
+  /** Whether the transport checksum has been verified. */
+  isVerified = false;
+  /** The first piece begins with the transport header, whole unless the datagram is too short. */
+  readonly pieces = new Pieces();
+}
