@@ -79,6 +79,10 @@ export const DropReason = {
   LinkFull: 49,
   /** Handed to a link endpoint that is closed, or waiting in it when it was closed. */
   LinkClosed: 50,
+  /** A flow beyond what one client, or all of them, may have open to this host. */
+  FlowLimit: 51,
+  /** To a port that is not among the local services. */
+  NotOffered: 52,
 } as const;
 
 /** One of the values of `DropReason`. */

@@ -1,0 +1,203 @@
+/**
+ * Sockets of this host that a lane speaks through for its peers: TCP clients and connected UDP
+ * sockets, non-blocking, with an epoll instance of their own. Bytes go straight between a socket and
+ * places in the slab.
+ *
+ * Readiness is edge-triggered: a socket is registered once, and whoever uses it remembers what it
+ * was told until a call answers EAGAIN (or moves less than was asked for). Nothing is allocated
+ * while bytes move; opening a socket may allocate.
+ */
+import { Errno } from "../src/base/errno.ts";
+import { closeFd } from "./descriptor.ts";
+import { Epoll, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "./epoll.ts";
+import { Msghdr } from "./layout.ts";
+import { checked, type Libc, libc } from "./libc.ts";
+import { type FfiMemory, fixedBytes } from "./memory.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  getIntOption,
+  internetAddress,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  setIntOption,
+  SO_ERROR,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from "./socket.ts";
+
+const IPPROTO_TCP = 6;
+const TCP_NODELAY = 1;
+const SO_LINGER = 13;
+const SHUT_WR = 1;
+
+/** Pieces of one write: what a GRO item can have. */
+const IOVECS_MAX = 256;
+const IOVEC_BYTES = 16;
+// The scratch region: a message header and the iovecs of a write, an iovec of a read.
+const WRITE_HEADER = 0;
+const READ_IOVEC = 64;
+const WRITE_IOVECS = 128;
+/** Bytes of slab that one `HostSocketSet` needs, at a multiple of 8. */
+export const HOST_SOCKET_SCRATCH_BYTES = WRITE_IOVECS + IOVECS_MAX * IOVEC_BYTES;
+
+/** Events of one `poll`; the others come with the next. */
+const EVENTS_MAX = 256;
+
+/** `struct linger { int l_onoff; int l_linger; }`: closing sends RST. */
+const LINGER_RESET = fixedBytes(8);
+LINGER_RESET[0] = 1;
+
+/** Bytes that stand in several places, as `Pieces` of src/netstack/inbound.ts. */
+interface Gather {
+  readonly count: number;
+  readonly at: Int32Array;
+  readonly bytes: Int32Array;
+}
+
+/** One lane's sockets; `HostSockets` of src/forward/host_sockets.ts. */
+export class HostSocketSet {
+  readonly #libc: Libc = libc();
+  readonly #memory: FfiMemory;
+  readonly #epoll = new Epoll(EVENTS_MAX);
+  readonly #scratchAt: number;
+  readonly #header: bigint;
+  readonly #readIovec: bigint;
+
+  /** `scratchAt`: a region of HOST_SOCKET_SCRATCH_BYTES that no one else uses. */
+  constructor(memory: FfiMemory, scratchAt: number) {
+    this.#memory = memory;
+    this.#scratchAt = scratchAt;
+    this.#header = memory.addressOf(scratchAt + WRITE_HEADER);
+    this.#readIovec = memory.addressOf(scratchAt + READ_IOVEC);
+    memory.u8.fill(0, scratchAt, scratchAt + HOST_SOCKET_SCRATCH_BYTES);
+    memory.writeAddress(scratchAt + WRITE_HEADER + Msghdr.iov, scratchAt + WRITE_IOVECS);
+  }
+
+  /** Readable while any socket has events for `poll`: a lane watches this one descriptor. */
+  get pollFd(): number {
+    return this.#epoll.fd;
+  }
+
+  /** Takes events that wait, without waiting for more: their number. */
+  poll(): number {
+    return this.#epoll.wait(0);
+  }
+
+  /** After `poll`: the token that socket `i` was opened with. */
+  tokenAt(i: number): number {
+    return this.#epoll.tokenAt(i);
+  }
+
+  /** After `poll`: the event bits of socket `i`. */
+  eventsAt(i: number): number {
+    return this.#epoll.eventsAt(i);
+  }
+
+  /**
+   * Begins to connect to `address` (4 or 16 bytes) and `port`. The descriptor, or a negated errno
+   * when the end of it is known at once. An event follows when the connection is made or refused;
+   * `connectResult` then says which.
+   */
+  connectTcp(address: Uint8Array, port: number, token: number): number {
+    const fd = this.#open(SOCK_STREAM, address);
+    if (fd < 0) return fd;
+    setIntOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    return this.#connect(fd, address, port, token);
+  }
+
+  /** After the first event of a TCP socket: 0 when it is connected, else the negated errno. */
+  connectResult(fd: number): number {
+    const error = getIntOption(fd, SOL_SOCKET, SO_ERROR);
+    return error > 0 ? -error : error;
+  }
+
+  /** A UDP socket that speaks with that address alone: the descriptor or a negated errno. */
+  connectUdp(address: Uint8Array, port: number, token: number): number {
+    const fd = this.#open(SOCK_DGRAM, address);
+    return fd < 0 ? fd : this.#connect(fd, address, port, token);
+  }
+
+  /**
+   * Reads up to `capacity` bytes, or one datagram, to `at`: the number of bytes (0: the end of a
+   * stream, or an empty datagram) or a negated errno.
+   */
+  read(fd: number, at: number, capacity: number): number {
+    this.#memory.writeIovec(this.#scratchAt + READ_IOVEC, at, capacity);
+    for (;;) {
+      const n = checked(this.#libc.readv_at(fd, this.#readIovec, 1));
+      if (n !== -Errno.EINTR) return n;
+    }
+  }
+
+  /** Writes `bytes` bytes at `at`, or a datagram of them: what was taken, or a negated errno. */
+  write(fd: number, at: number, bytes: number): number {
+    this.#memory.writeIovec(this.#scratchAt + WRITE_IOVECS, at, bytes);
+    return this.#send(fd, 1);
+  }
+
+  /** Writes all pieces in one call; may take less of them. Bytes or a negated errno. */
+  writePieces(fd: number, pieces: Gather): number {
+    const { count, at, bytes } = pieces;
+    const memory = this.#memory;
+    let iovec = this.#scratchAt + WRITE_IOVECS;
+    for (let i = 0; i < count; i++) {
+      memory.writeIovec(iovec, at[i], bytes[i]);
+      iovec += IOVEC_BYTES;
+    }
+    return this.#send(fd, count);
+  }
+
+  /** Ends the direction towards the host (FIN). */
+  shutdownWrite(fd: number): number {
+    return checked(this.#libc.shutdown(fd, SHUT_WR));
+  }
+
+  /** Closes a socket; what was written still goes out. */
+  close(fd: number): void {
+    closeFd(fd);
+  }
+
+  /** Closes a TCP socket with RST. */
+  abort(fd: number): void {
+    this.#libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, LINGER_RESET, LINGER_RESET.length);
+    closeFd(fd);
+  }
+
+  /** Closes the epoll instance; sockets are their users' to close. */
+  dispose(): void {
+    this.#epoll.close();
+  }
+
+  /** KEEPALIVE stays off, as it is at first: the other end of the flow has its own. */
+  #open(type: number, address: Uint8Array): number {
+    const family = address.length === 4 ? AF_INET : AF_INET6;
+    return checked(this.#libc.socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  }
+
+  #connect(fd: number, address: Uint8Array, port: number, token: number): number {
+    const name = internetAddress(address, port);
+    let result = checked(this.#libc.connect(fd, name, name.length));
+    if (result === -Errno.EINPROGRESS) result = 0;
+    // Registered when it is under way: a socket that has not begun to connect counts as hung up.
+    if (result >= 0) {
+      result = this.#epoll.add(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, token);
+    }
+    if (result >= 0) return fd;
+    closeFd(fd);
+    return result;
+  }
+
+  /** sendmsg and not writev, because of MSG_NOSIGNAL. */
+  #send(fd: number, count: number): number {
+    this.#memory.i32[(this.#scratchAt + WRITE_HEADER + Msghdr.iovlen) >> 2] = count;
+    for (;;) {
+      const flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+      const n = checked(this.#libc.sendmsg_at(fd, this.#header, flags));
+      if (n !== -Errno.EINTR) return n;
+    }
+  }
+}

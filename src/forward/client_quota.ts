@@ -1,0 +1,50 @@
+/** Counts what each client has, so that one cannot take all. A client is an address of a peer. */
+
+interface ClientCount {
+  flows: number;
+  dials: number;
+}
+
+/** Flows and dials by client. */
+export class ClientQuota {
+  readonly #clients = new Map<string, ClientCount>();
+  readonly #flowsMax: number;
+  readonly #dialsMax: number;
+
+  constructor(flowsMax: number, dialsMax: number) {
+    this.#flowsMax = flowsMax;
+    this.#dialsMax = dialsMax;
+  }
+
+  /** Clients that have something. */
+  get size(): number {
+    return this.#clients.size;
+  }
+
+  /** Takes a flow and a dial for the client, or nothing and returns false. */
+  begin(client: Uint8Array): boolean {
+    const key = String(client);
+    const count = this.#clients.get(key);
+    if (count === undefined) {
+      this.#clients.set(key, { flows: 1, dials: 1 });
+      return true;
+    }
+    if (count.flows >= this.#flowsMax || count.dials >= this.#dialsMax) return false;
+    count.flows++;
+    count.dials++;
+    return true;
+  }
+
+  /** The dial has come to its end; the flow goes on. */
+  endDial(client: Uint8Array): void {
+    const count = this.#clients.get(String(client));
+    if (count !== undefined) count.dials--;
+  }
+
+  /** The flow is over. */
+  endFlow(client: Uint8Array): void {
+    const key = String(client);
+    const count = this.#clients.get(key);
+    if (count !== undefined && --count.flows === 0) this.#clients.delete(key);
+  }
+}

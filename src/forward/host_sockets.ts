@@ -1,0 +1,51 @@
+/**
+ * What forwarding asks of the host: client sockets. `ffi/host_socket.ts` provides them over the
+ * kernel, tests over arrays. Sockets are integers; results are counts, or a negated errno.
+ *
+ * Readiness is told by edges: an event says that something has changed, and holds until a call
+ * answers EAGAIN or moves less than was asked for.
+ */
+import type { Pieces } from "../netstack/inbound.ts";
+
+/** Event bits of `HostSockets.eventsAt`; the numbers are epoll's. */
+export const HostEvent = {
+  Readable: 0x001,
+  Writable: 0x004,
+  Error: 0x008,
+  HungUp: 0x010,
+  /** The other side has closed its direction: there is an end to be read. */
+  Ended: 0x2000,
+} as const;
+
+/** The sockets of one lane. */
+export interface HostSockets {
+  /** Takes events that wait, without waiting for more: their number. */
+  poll(): number;
+  /** After `poll`: the token that the socket of event `i` was opened with. */
+  tokenAt(i: number): number;
+  /** After `poll`: bits of `HostEvent`. */
+  eventsAt(i: number): number;
+
+  /**
+   * Begins to connect: the socket, or the negated errno of what failed at once. The first event
+   * means that the end is known; `connectResult` says which.
+   */
+  connectTcp(address: Uint8Array, port: number, token: number): number;
+  /** 0 when connected, else a negated errno. */
+  connectResult(socket: number): number;
+  /** A socket for datagrams to and from that address. */
+  connectUdp(address: Uint8Array, port: number, token: number): number;
+
+  /** Reads to `at`: bytes (0 at the end of a stream) or a negated errno. */
+  read(socket: number, at: number, capacity: number): number;
+  /** Writes from `at`: the bytes that were taken, or a negated errno. */
+  write(socket: number, at: number, bytes: number): number;
+  /** Writes all pieces in one call: the bytes that were taken, or a negated errno. */
+  writePieces(socket: number, pieces: Pieces): number;
+  /** Ends the direction towards the host. */
+  shutdownWrite(socket: number): number;
+  /** Closes a socket in order. */
+  close(socket: number): void;
+  /** Closes a TCP socket with RST. */
+  abort(socket: number): void;
+}

@@ -1,0 +1,148 @@
+/**
+ * Forwards TCP connections of peers to services of this host. A lane has one; it is the acceptor of
+ * the stack's SYNs, owns the flows, and gives each its turn to read.
+ */
+import { DropReason } from "../base/drop_reason.ts";
+import type { PendingTcp, TcpAcceptor } from "../netstack/tcp/tcp_socket.ts";
+import { ClientQuota } from "./client_quota.ts";
+import type { FlowSlots } from "./flow_slots.ts";
+import type { HostSockets } from "./host_sockets.ts";
+import { FLOW_TURN_BYTES, type ForwardLimits, TURN_BYTES } from "./limits.ts";
+import type { ServiceTable } from "./local_services.ts";
+import { DialEnd, type DialOwner, TcpDial } from "./tcp_dial.ts";
+import { type FlowOwner, TcpFlow } from "./tcp_flow.ts";
+
+/** Where drops are counted; a lane's counters fit. */
+export interface DropCounters {
+  drop(reason: DropReason, packets?: number): void;
+}
+
+/** What a forwarder is made of. */
+export interface TcpForwarderOptions {
+  readonly host: HostSockets;
+  readonly slots: FlowSlots;
+  readonly limits: ForwardLimits;
+  readonly counters: DropCounters;
+  /** Something has a deadline that was not there before. */
+  readonly wantSweep: (atMs: number) => void;
+}
+
+/** The TCP flows of a lane. */
+export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
+  readonly host: HostSockets;
+  /** Time of the lane's turn; set before anything else is called. */
+  nowMs = 0;
+  /** What peers may reach. */
+  services: ServiceTable;
+  readonly #options: TcpForwarderOptions;
+  readonly #clients: ClientQuota;
+  readonly #dials = new Map<PendingTcp, TcpDial>();
+  readonly #flows = new Set<TcpFlow>();
+  /** Flows that have something to read from the host, in order; and those for the next turn. */
+  #queue: TcpFlow[] = [];
+  #later: TcpFlow[] = [];
+
+  constructor(options: TcpForwarderOptions, services: ServiceTable) {
+    const { limits } = options;
+    this.host = options.host;
+    this.services = services;
+    this.#options = options;
+    this.#clients = new ClientQuota(limits.tcpFlowsPerClientMax, limits.dialsPerClientMax);
+  }
+
+  /** Flows that exist, without those that are being dialled. */
+  get flowCount(): number {
+    return this.#flows.size;
+  }
+
+  /** Connections to the host that are being made. */
+  get dialCount(): number {
+    return this.#dials.size;
+  }
+
+  onSyn(pending: PendingTcp): void {
+    const { flow } = pending;
+    const target = this.services.find("tcp", flow.localPort, flow.ipVersion);
+    const { limits, slots, counters } = this.#options;
+    if (target === null) {
+      counters.drop(DropReason.NotOffered);
+      return pending.refuse();
+    }
+    const isFull = this.#dials.size >= limits.dialsMax ||
+      this.#dials.size + this.#flows.size >= limits.tcpFlowsMax;
+    if (isFull || !this.#clients.begin(flow.remoteAddress)) {
+      // Not refused: the peer sends its SYN again, and by then there may be room.
+      counters.drop(DropReason.FlowLimit);
+      return pending.drop();
+    }
+    const dial = new TcpDial(this, pending, target, this.nowMs);
+    dial.slot = slots.add(dial);
+    this.#dials.set(pending, dial);
+    this.#options.wantSweep(dial.deadlineMs);
+    dial.start();
+  }
+
+  onPendingGone(pending: PendingTcp): void {
+    this.#dials.get(pending)?.cancel();
+  }
+
+  onDialled(dial: TcpDial, socket: number): void {
+    const { slots, wantSweep } = this.#options;
+    const { pending, slot } = dial;
+    const client = pending.flow.remoteAddress;
+    this.#dials.delete(pending);
+    this.#clients.endDial(client);
+    const flow = new TcpFlow(this, slot, client, socket);
+    slots.replace(slot, flow);
+    this.#flows.add(flow);
+    if (!flow.accept(pending)) return this.onFlowEnd(flow);
+    wantSweep(flow.onSweep(this.nowMs));
+  }
+
+  onDialFailed(dial: TcpDial, end: DialEnd): void {
+    const { pending, slot } = dial;
+    const client = pending.flow.remoteAddress;
+    this.#dials.delete(pending);
+    this.#options.slots.remove(slot);
+    this.#clients.endDial(client);
+    this.#clients.endFlow(client);
+    if (end === DialEnd.Exhausted) this.#options.counters.drop(DropReason.FlowLimit);
+    if (end === DialEnd.Unreachable) pending.unreachable();
+    else if (end !== DialEnd.Cancelled) pending.refuse();
+  }
+
+  onFlowEnd(flow: TcpFlow): void {
+    this.#flows.delete(flow);
+    this.#clients.endFlow(flow.client);
+    this.#options.slots.remove(flow.slot);
+  }
+
+  enqueue(flow: TcpFlow): void {
+    flow.isQueued = true;
+    this.#later.push(flow);
+  }
+
+  /** Reads from the host for the flows whose turn it is; whether there is more to read at once. */
+  turn(): boolean {
+    const queue = this.#later;
+    this.#later = this.#queue;
+    this.#queue = queue;
+    let leftBytes = TURN_BYTES;
+    let next = 0;
+    while (next < queue.length && leftBytes > 0) {
+      const flow = queue[next++];
+      flow.isQueued = false;
+      leftBytes -= flow.readHost(Math.min(FLOW_TURN_BYTES, leftBytes));
+    }
+    // Those that had no turn stand before those that want another one.
+    if (next < queue.length) this.#later = queue.slice(next).concat(this.#later);
+    queue.length = 0;
+    return this.#later.length > 0;
+  }
+
+  /** Ends every flow with RST. */
+  close(): void {
+    for (const dial of [...this.#dials.values()]) dial.cancel();
+    for (const flow of [...this.#flows]) flow.abort();
+  }
+}
