@@ -1,26 +1,30 @@
 /**
- * The way out: from a packet in the lane's read buffer into the batches of its peer.
+ * The way out: from a packet in the lane's read buffer, or the oldest segment on the stack's link, into
+ * the batches of its peer.
  *
  * A packet is routed once. It may then have to wait in two places: *in hand*, when no batch is free
  * for all of its segments, and *staged*, when its peer has no session. While a packet is in hand, or
- * staged ones are being sent, the TUN is not read.
+ * staged ones are being sent, neither the TUN nor the link is read. A segment in hand stays where it
+ * is, at the front of the link, which so fills up and stops the stack's senders.
  */
 import { DropReason } from "../base/drop_reason.ts";
-import { parseSuperPacket, SuperPacket } from "../offload/super_packet.ts";
+import { describeStackSegment, parseSuperPacket, SuperPacket } from "../offload/super_packet.ts";
 import { lookupV4, lookupV6 } from "../tables/allowed_ips.ts";
 import { KeypairWord } from "../tables/keypair_table.ts";
 import { PeerCommand, PeerWord } from "../tables/peer_table.ts";
 import { outerTos } from "../wire/ecn.ts";
 import { IpProtocol } from "../wire/ip.ts";
 import { UDP_HEADER_BYTES } from "../wire/udp.ts";
+import { VNET_HEADER_BYTES, VNET_NEEDS_CSUM, writeVnetHeader } from "../wire/virtio_net.ts";
 import { DATA_HEADER_BYTES, dataReceiver, MessageType } from "../wire/wireguard.ts";
 import { LaneCounter } from "./counters.ts";
+import type { InboundSink } from "./inbound_sink.ts";
 import type { LaneContext } from "./lane_context.ts";
+import type { LinkPort } from "./ports.ts";
 import type { SendBatches } from "./send_batches.ts";
 import { LANE_SCRATCH_ICMP, type LanePlan } from "./shared_state.ts";
 import { StagingStore } from "./staging.ts";
 import type { Transmitter } from "./transmit.ts";
-import type { TunOutput } from "./tun_output.ts";
 import { Unreachables } from "./unreachables.ts";
 
 /** Routes the packets of one lane; see the module's text. */
@@ -33,6 +37,8 @@ export class Outbound {
   readonly #packet = new SuperPacket();
   readonly #allowedIpsAt: number;
   readonly #tunReadAt: number;
+  /** The link whose oldest segment is in `#packet`, null for a packet in the read buffer. */
+  #link: LinkPort | null = null;
   /** The super-packet in hand: the peer and keypair it goes to, and its next segment. */
   #handPeer = -1;
   #handKeypair = -1;
@@ -44,19 +50,19 @@ export class Outbound {
     context: LaneContext,
     send: SendBatches,
     transmitter: Transmitter,
-    output: TunOutput,
+    sink: InboundSink,
     plan: LanePlan,
   ) {
     this.#context = context;
     this.#send = send;
     this.#transmitter = transmitter;
     this.#staging = new StagingStore(context.slab, plan.stagingAt);
-    this.#unreachables = new Unreachables(context, output, plan.scratchAt + LANE_SCRATCH_ICMP);
+    this.#unreachables = new Unreachables(context, sink, plan.scratchAt + LANE_SCRATCH_ICMP);
     this.#allowedIpsAt = context.tables.plan.allowedIpsAt;
     this.#tunReadAt = plan.tunReadAt;
   }
 
-  /** Whether the read buffer may be filled again. */
+  /** Whether the read buffer may be filled again, and another segment looked at. */
   get isFree(): boolean {
     return this.#handPeer < 0 && this.#unstaging < 0;
   }
@@ -66,16 +72,55 @@ export class Outbound {
     return this.placeInHand() && this.#continueUnstaging();
   }
 
-  /** Decides once for the packet of `bytes` bytes in the read buffer where it goes; then `proceed`. */
-  route(bytes: number): void {
+  /**
+   * Decides once for the packet of `bytes` bytes in the read buffer where it goes; then `proceed`.
+   * Returns how many packets it becomes.
+   */
+  route(bytes: number): number {
     const packet = this.#packet;
     const counters = this.#context.channels.counters;
+    this.#link = null;
     const reason = parseSuperPacket(this.#context.slab, this.#tunReadAt, bytes, packet);
     if (reason !== DropReason.None) {
       counters.drop(reason);
-      return;
+      return 1;
     }
     counters.add(LaneCounter.TunReadPackets, packet.segmentCount);
+    this.#routePacket();
+    return packet.segmentCount;
+  }
+
+  /** The same for the oldest segment of `link`, which is taken away as soon as it has its place. */
+  routeSegment(link: LinkPort): number {
+    const packet = this.#packet;
+    const counters = this.#context.channels.counters;
+    const reason = describeStackSegment(
+      this.#context.slab,
+      link.frontHeaderAt,
+      link.frontHeaderBytes,
+      link.frontPayloadAt,
+      link.frontPayloadBytes,
+      link.frontGso,
+      packet,
+    );
+    if (reason !== DropReason.None) {
+      counters.drop(reason);
+      link.pop();
+      return 1;
+    }
+    counters.add(LaneCounter.StackSegments, 1);
+    counters.add(LaneCounter.StackSegmentPackets, packet.segmentCount);
+    counters.add(LaneCounter.StackSegmentBytes, packet.bytes);
+    this.#link = link;
+    this.#routePacket();
+    if (this.#handPeer < 0) link.pop();
+    return packet.segmentCount;
+  }
+
+  /** Decides for the packet in `#packet`: afterwards it is in hand, or staged, or dropped. */
+  #routePacket(): void {
+    const packet = this.#packet;
+    const counters = this.#context.channels.counters;
     const peer = this.#destinationOwner();
     if (peer < 0 || !this.#transmitter.hasEndpoint(peer)) {
       counters.drop(peer < 0 ? DropReason.NoRoute : DropReason.NoEndpoint, packet.segmentCount);
@@ -86,6 +131,7 @@ export class Outbound {
     // A packet that comes between a new session and main's request to flush overtakes nobody.
     const isLate = this.#unstaging < 0 && this.#staging.count(peer) > 0;
     if (keypair < 0 || isLate) {
+      const bytes = this.#link === null ? VNET_HEADER_BYTES + packet.bytes : this.#gatherPacket();
       const dropped = this.#staging.push(peer, this.#tunReadAt, bytes);
       if (dropped > 0) counters.drop(DropReason.StagedOverflow, dropped);
       if (keypair >= 0) this.#unstaging = peer;
@@ -100,6 +146,27 @@ export class Outbound {
     this.#handNext = 0;
   }
 
+  /** Writes a segment of the stack to the read buffer as a TUN would give it; the whole length. */
+  #gatherPacket(): number {
+    const { at, bytes, headerBytes, payloadAt, payloadBytes, gso } = this.#packet;
+    const { u8, view } = this.#context.slab;
+    const vnetAt = this.#tunReadAt;
+    const ipAt = vnetAt + VNET_HEADER_BYTES;
+    writeVnetHeader(
+      view,
+      vnetAt,
+      gso.needsCsum ? VNET_NEEDS_CSUM : 0,
+      gso.type,
+      gso.hdrLen,
+      gso.gsoSize,
+      gso.csumStart,
+      gso.csumOffset,
+    );
+    u8.copyWithin(ipAt, at, at + headerBytes);
+    u8.copyWithin(ipAt + headerBytes, payloadAt, payloadAt + payloadBytes);
+    return VNET_HEADER_BYTES + bytes;
+  }
+
   /**
    * Whether the packet in `#packet` is a data message that was sealed with this very keypair: the way
    * to the peer's endpoint leads into the tunnel, and every packet would go round for ever, two of
@@ -107,10 +174,11 @@ export class Outbound {
    * another index.
    */
   #isOwnMessage(keypair: number): boolean {
-    const { at, bytes, portsAt, protocol } = this.#packet;
-    const messageAt = portsAt + UDP_HEADER_BYTES;
+    const packet = this.#packet;
+    const { at, bytes, portsAt, protocol } = packet;
     if (protocol !== IpProtocol.Udp || portsAt === 0) return false;
-    if (messageAt + DATA_HEADER_BYTES > at + bytes) return false;
+    if (portsAt + UDP_HEADER_BYTES + DATA_HEADER_BYTES > at + bytes) return false;
+    const messageAt = packet.isContiguous ? portsAt + UDP_HEADER_BYTES : packet.payloadAt;
     const { view } = this.#context.slab;
     return view.getUint32(messageAt, true) === MessageType.Data &&
       (dataReceiver(view, messageAt) | 0) ===
@@ -136,6 +204,7 @@ export class Outbound {
     this.#handPeer = keypair < 0 ? -1 : peer;
     this.#handKeypair = keypair;
     if (keypair >= 0) return;
+    this.#link?.pop();
     const left = this.#packet.segmentCount - this.#handNext;
     this.#context.channels.counters.drop(
       peer < 0 ? DropReason.NoRoute : DropReason.NoKeypair,
@@ -147,15 +216,19 @@ export class Outbound {
   placeInHand(): boolean {
     if (this.#handPeer < 0) return true;
     const packet = this.#packet;
+    const first = this.#handNext;
     this.#handNext = this.#send.append(
       packet,
       this.#handPeer,
       this.#handKeypair,
       outerTos(this.#context.slab.view, packet.at),
-      this.#handNext,
+      first,
     );
+    const { counters } = this.#context.channels;
+    counters.add(LaneCounter.PacketsOut, this.#handNext - first);
     if (this.#handNext < packet.segmentCount) return false;
     this.#handPeer = -1;
+    this.#link?.pop();
     return true;
   }
 

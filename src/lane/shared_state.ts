@@ -64,6 +64,10 @@ export const LaneNotice = {
 } as const;
 
 const LANE_BLOCK_BYTES = 256;
+/** Nodes of the divert table: enough for 512 prefixes. */
+export const DIVERT_NODES = 1024;
+/** Memory of a stack begins with a page, so that pages of it can be given back. */
+const STACK_ALIGNMENT = 4096;
 
 /** The places of one lane. */
 export interface LanePlan {
@@ -85,6 +89,9 @@ export interface LanePlan {
   /** Scratch of the packet AEAD, wherever the stage runs. */
   readonly aeadScratchAt: number;
   readonly batches: BatchPlan;
+  /** Memory of the lane's stack: its link and its buffers. */
+  readonly stackAt: number;
+  readonly stackBytes: number;
 }
 
 /** The places of a whole node. */
@@ -99,6 +106,8 @@ export interface SharedPlan {
   readonly keypairsAt: number;
   readonly epochsAt: number;
   readonly allowedIpsAt: number;
+  /** Which destinations the stack serves where there is a TUN too: `InboundSink`. */
+  readonly divertAt: number;
   readonly mainBellAt: number;
   readonly mainScratchAt: number;
   readonly lanes: readonly LanePlan[];
@@ -128,6 +137,8 @@ export interface PlanOptions {
   readonly openBatches: number;
   /** 32 random bits that mask receiver indexes. */
   readonly indexSecret: number;
+  /** Bytes for the stack of each lane, 0 for none. */
+  readonly stackBytes?: number;
 }
 
 /** Lays out the slab of a node. */
@@ -148,6 +159,7 @@ export function planShared(options: PlanOptions): SharedPlan {
     keypairsAt: regions.reserve(keypairTableBytes(keypairCapacity)),
     epochsAt: regions.reserve(epochBytes(options.lanes)),
     allowedIpsAt: regions.reserve(allowedIpsBytes(prefixNodeCapacity)),
+    divertAt: regions.reserve(allowedIpsBytes(DIVERT_NODES)),
     mainBellAt: regions.reserve(DOORBELL_BYTES),
     mainScratchAt: regions.reserve(SCRATCH_BYTES),
   };
@@ -180,6 +192,8 @@ function planLane(
     scratchAt: regions.reserve(SCRATCH_BYTES),
     aeadScratchAt: regions.reserve(PACKET_AEAD_SCRATCH_BYTES),
     batches: planBatches(regions, options.sealBatches, options.openBatches),
+    stackAt: regions.reserve(options.stackBytes ?? 0, STACK_ALIGNMENT),
+    stackBytes: options.stackBytes ?? 0,
   };
 }
 

@@ -7,22 +7,22 @@ import type { SuperPacket } from "../offload/super_packet.ts";
 import { writeUnreachable } from "../wire/icmp.ts";
 import { LaneCounter } from "./counters.ts";
 import type { LaneContext } from "./lane_context.ts";
-import type { TunOutput } from "./tun_output.ts";
+import type { InboundSink } from "./inbound_sink.ts";
 
 const PER_SECOND = 100;
 
-/** Writes the errors to the TUN. */
+/** Delivers the errors to the TUN or the stack, wherever the packet came from. */
 export class Unreachables {
   readonly #context: LaneContext;
-  readonly #output: TunOutput;
+  readonly #sink: InboundSink;
   readonly #packetAt: number;
   #windowStartMs = 0;
   #sentInWindow = 0;
 
   /** `scratchAt`: room for a vnet header and an error message (2 KiB). */
-  constructor(context: LaneContext, output: TunOutput, scratchAt: number) {
+  constructor(context: LaneContext, sink: InboundSink, scratchAt: number) {
     this.#context = context;
-    this.#output = output;
+    this.#sink = sink;
     this.#packetAt = scratchAt + 64;
   }
 
@@ -36,11 +36,11 @@ export class Unreachables {
       kernel,
       this.#packetAt,
       packet.at,
-      packet.bytes,
+      packet.contiguousBytes,
       sourceAt,
     );
     if (bytes === 0) return;
-    this.#output.writeSingle(this.#packetAt, bytes);
+    this.#sink.deliverSingle(this.#packetAt, bytes);
     channels.counters.add(LaneCounter.IcmpUnreachables, 1);
   }
 
