@@ -1,0 +1,90 @@
+/**
+ * Everything of a lane that leads from the stack to this host: the flows to local services, the
+ * events of their sockets, and their timeouts. The driver of the lane calls `turn` once per turn,
+ * after what has come in has gone through the stack and before the stack's output leaves.
+ */
+import { FlowSlots } from "./flow_slots.ts";
+import type { HostSockets } from "./host_sockets.ts";
+import { DEFAULT_FORWARD_LIMITS, type ForwardLimits, SWEEP_INTERVAL_MS } from "./limits.ts";
+import { type LocalService, ServiceTable } from "./local_services.ts";
+import { type DropCounters, TcpForwarder } from "./tcp_forwarder.ts";
+
+/** What a forwarder is made of. */
+export interface LocalForwarderOptions {
+  readonly host: HostSockets;
+  readonly counters: DropCounters;
+  readonly services: readonly LocalService[];
+  readonly limits?: ForwardLimits;
+}
+
+/** One lane's forwarding; see the module's text. */
+export class LocalForwarder {
+  /** To be made the acceptor of the stack's TCP layer. */
+  readonly tcp: TcpForwarder;
+  readonly #host: HostSockets;
+  readonly #slots = new FlowSlots();
+  #sweepAtMs = Infinity;
+  #sweptMs = -Infinity;
+
+  constructor(options: LocalForwarderOptions) {
+    this.#host = options.host;
+    this.tcp = new TcpForwarder({
+      host: options.host,
+      slots: this.#slots,
+      limits: options.limits ?? DEFAULT_FORWARD_LIMITS,
+      counters: options.counters,
+      wantSweep: (atMs) => this.#sweepAtMs = Math.min(this.#sweepAtMs, atMs),
+    }, new ServiceTable(options.services));
+  }
+
+  /** Flows that exist, those that are being dialled included. */
+  get flowCount(): number {
+    return this.#slots.size;
+  }
+
+  /** Offers other services from now on; flows that exist go on. */
+  setServices(services: readonly LocalService[]): void {
+    this.tcp.services = new ServiceTable(services);
+  }
+
+  /** Sets the time of the turn; before the stack is given anything in it. */
+  beginTurn(nowMs: number): void {
+    this.tcp.nowMs = nowMs;
+  }
+
+  /**
+   * Takes events of the host's sockets, if `hasEvents`, and moves bytes from the host to the stack.
+   * Returns whether there is more to do at once.
+   */
+  turn(hasEvents: boolean): boolean {
+    if (hasEvents) this.#takeEvents();
+    return this.tcp.turn();
+  }
+
+  /** When `onTimeout` is due; Infinity for never. */
+  nextTimeoutMs(): number {
+    return Math.max(this.#sweepAtMs, this.#sweptMs + SWEEP_INTERVAL_MS);
+  }
+
+  /** Ends what has waited for too long, if it is time. */
+  onTimeout(nowMs: number): void {
+    if (nowMs < this.nextTimeoutMs()) return;
+    this.#sweptMs = nowMs;
+    this.#sweepAtMs = Infinity;
+    const nextMs = this.#slots.sweep(nowMs);
+    this.#sweepAtMs = Math.min(this.#sweepAtMs, nextMs);
+  }
+
+  /** Ends every flow. */
+  close(): void {
+    this.tcp.close();
+  }
+
+  #takeEvents(): void {
+    const host = this.#host;
+    const count = host.poll();
+    for (let i = 0; i < count; i++) {
+      this.#slots.get(host.tokenAt(i))?.onHostEvents(host.eventsAt(i));
+    }
+  }
+}
