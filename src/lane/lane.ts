@@ -301,8 +301,9 @@ export class Lane {
 
   /** Reads the TUN once, if it may be read; whether it gave something. */
   #readTun(): boolean {
-    if ((this.ready & Ready.Tun) === 0 || this.#transmitter.isBlocked) return false;
-    const bytes = this.#tun!.read(this.#tunReadAt, TUN_READ_BYTES);
+    const tun = this.#tun;
+    if (tun === null || (this.ready & Ready.Tun) === 0 || this.#transmitter.isBlocked) return false;
+    const bytes = tun.read(this.#tunReadAt, TUN_READ_BYTES);
     if (bytes < 0) {
       this.#tunReadFailed(-bytes);
       return false;
