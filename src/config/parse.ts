@@ -82,6 +82,7 @@ class ConfigParser {
     encryptors: "auto",
     socketBufferBytes: null,
     offload: { ...ALL_OFFLOADS },
+    localServices: [],
   };
   readonly #peers: PeerDraft[] = [];
   #interfaceSection: OpenSection | null = null;

@@ -5,9 +5,12 @@
 import { OFFLOAD_SWITCHES } from "./offload.ts";
 import type { InterfaceIndex } from "../control/address_text.ts";
 import { parseAddress } from "../control/address_text.ts";
+import type { LocalService } from "../forward/local_services.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
+import { readLocalServices } from "./local_services.ts";
 import { MTU_MAX, MTU_MIN } from "./mtu.ts";
 import { suggestion } from "./nearest.ts";
+import { isMode } from "./mode.ts";
 import type { DeviceConfig, InterfaceConfig, LonghaulConfig, PeerConfig } from "./types.ts";
 import {
   type ConfigValue,
@@ -52,8 +55,9 @@ export interface PeerDraft
 }
 
 /** `[Longhaul]` under construction. */
-export interface LonghaulDraft extends Mutable<Omit<LonghaulConfig, "offload">> {
+export interface LonghaulDraft extends Mutable<Omit<LonghaulConfig, "offload" | "localServices">> {
   offload: Mutable<LonghaulConfig["offload"]>;
+  localServices: LocalService[];
 }
 
 /** What readers may need from outside the file. */
@@ -121,7 +125,12 @@ export const LONGHAUL_KEYS: KeyTable<LonghaulDraft> = table<LonghaulDraft>(
   { name: "Encryptors", read: readEncryptors },
   { name: "SocketBuffer", read: readSocketBuffer },
   { name: "Offload", isList: true, read: readOffload },
-  ...["Netstack", "Serve", "LocalServices", "Allow", "Deny", "CongestionControl", "Lanes"].map(
+  {
+    name: "LocalServices",
+    isList: true,
+    read: (value, draft) => draft.localServices.push(...readLocalServices(value)),
+  },
+  ...["Netstack", "Serve", "Allow", "Deny", "CongestionControl", "Lanes"].map(
     (name) => unsupported<LonghaulDraft>(name),
   ),
   unsupported("Memory"),
@@ -196,10 +205,9 @@ function hasHostBits({ address, bits }: Prefix): boolean {
 
 function readMode(value: ConfigValue, draft: LonghaulDraft): void {
   const text = value.text.toLowerCase();
-  if (text === "auto" || text === "tun") draft.mode = text;
-  else if (text === "rootless" || text === "hybrid") {
-    value.error(`\`${text}\` is not supported yet`);
-  } else value.expected("`auto` or `tun`");
+  if (text === "hybrid") value.error("`hybrid` is not supported yet");
+  else if (isMode(text)) draft.mode = text;
+  else value.expected("`auto`, `tun` or `rootless`");
 }
 
 function readEncryptors(value: ConfigValue, draft: LonghaulDraft): void {

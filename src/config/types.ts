@@ -1,4 +1,6 @@
 /** What a config file says, checked and in the program's own terms. */
+import type { LocalService } from "../forward/local_services.ts";
+import type { Mode } from "./mode.ts";
 import type { OffloadConfig } from "./offload.ts";
 import type { Prefix, SocketAddress } from "../wireguard/configuration.ts";
 
@@ -42,11 +44,13 @@ export interface InterfaceConfig {
 
 /** The `[Longhaul]` section. */
 export interface LonghaulConfig {
-  readonly mode: "auto" | "tun";
+  readonly mode: Mode;
   readonly encryptors: number | "auto";
   /** Bytes of the UDP sockets' buffers, null for the default. */
   readonly socketBufferBytes: number | null;
   readonly offload: OffloadConfig;
+  /** Ports of this host that peers reach at the tunnel addresses; the later one counts. */
+  readonly localServices: readonly LocalService[];
 }
 
 /** A whole config file. */

@@ -104,6 +104,7 @@ Deno.test("what a file leaves out is absent, or has its default", () => {
     encryptors: "auto",
     socketBufferBytes: null,
     offload: { udpGso: true, udpGro: true, tunTso: true, tunUso: true, tunGro: true },
+    localServices: [],
   });
 });
 
@@ -126,6 +127,7 @@ Deno.test("[Longhaul] is read, as it stands and behind #:", () => {
     encryptors: 2,
     socketBufferBytes: 2 * 1024 * 1024,
     offload: { udpGso: false, udpGro: true, tunTso: true, tunUso: false, tunGro: false },
+    localServices: [],
   };
   assertEquals(clean(INTERFACE + lines.join("\n")).longhaul, expected as NodeConfig["longhaul"]);
   const marked = lines.map((line, i) => (i & 1 ? "#: " : "  #:") + line).join("\n");
@@ -412,8 +414,8 @@ Deno.test("what is not supported yet is refused by name, never ignored", () => {
     "f:4:9: error: Serve: not supported yet; remove the line",
   );
   assertEquals(
-    refused(`${INTERFACE}[Longhaul]\nMode = rootless`),
-    "f:4:8: error: Mode: `rootless` is not supported yet",
+    refused(`${INTERFACE}[Longhaul]\nMode = hybrid`),
+    "f:4:8: error: Mode: `hybrid` is not supported yet",
   );
   assertEquals(
     refused(`${INTERFACE}[Socks5]\nBindAddress = 127.0.0.1:1080`),
