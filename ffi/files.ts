@@ -20,6 +20,7 @@ import { cString, fixedBytes } from "./memory.ts";
 import { systemRandom } from "./random.ts";
 
 const EFBIG = 27;
+const W_OK = 2;
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC_STATS = 0x7ff;
@@ -80,6 +81,11 @@ function kindOf(format: number): FileStatus["kind"] {
 /** Whether a path leads to anything. */
 export function exists(path: string): boolean {
   return fileStatus(path) !== undefined;
+}
+
+/** Whether this user may write to a path (into a folder); false when there is nothing. */
+export function isWritable(path: string): boolean {
+  return libc().access(cString(path), W_OK) === 0;
 }
 
 /**

@@ -20,7 +20,7 @@ import type { Log } from "../base/log.ts";
 import { ConfigurationError } from "../wireguard/configuration.ts";
 import type { DeviceEvent } from "../wireguard/events.ts";
 import { DEFAULT_SESSION_LIMITS, SEND_MESSAGES_MAX, type SessionLimits } from "../lane/limits.ts";
-import { uapiPath } from "./paths.ts";
+import { newSocketFolder, newSocketPath, uapiPath } from "./paths.ts";
 import { SetupError } from "./setup_error.ts";
 import { TunNode } from "./tun_node.ts";
 import { UapiServer } from "./uapi_server.ts";
@@ -55,8 +55,6 @@ export interface Daemon {
 
 /** Default of the sockets' buffers: larger ones only add latency under load. */
 export const SOCKET_BUFFER_BYTES = 2 * 1024 * 1024;
-
-const UAPI_FOLDER_MODE = 0o755;
 
 /** A listening control socket, and its file where there is one. */
 interface ControlSocket {
@@ -164,9 +162,10 @@ function setDefaultMtu(name: string): void {
 }
 
 function listen(name: string, passedFd?: number): ControlSocket {
-  const path = uapiPath(name);
-  if (passedFd !== undefined) return adoptSocket(passedFd, path);
-  makeFolders(path.slice(0, path.lastIndexOf("/")), UAPI_FOLDER_MODE);
+  if (passedFd !== undefined) return adoptSocket(passedFd, uapiPath(name));
+  const folder = newSocketFolder();
+  makeFolders(folder.path, folder.mode);
+  const path = newSocketPath(name);
   return { fd: listenUnix(path), path, watch: new PathWatch(path), isOwn: true };
 }
 
