@@ -17,6 +17,9 @@ import { listenUnix } from "../../ffi/unix_socket.ts";
 import { MTU_DEFAULT } from "../config/mtu.ts";
 import type { OffloadConfig } from "../config/offload.ts";
 import type { Log } from "../base/log.ts";
+import { reportFields, STATS_REQUEST } from "../control/node_report.ts";
+import { PeerNames } from "../control/peer_names.ts";
+import type { RequestHandler } from "../control/request.ts";
 import { ConfigurationError } from "../wireguard/configuration.ts";
 import type { DeviceEvent } from "../wireguard/events.ts";
 import { DEFAULT_SESSION_LIMITS, SEND_MESSAGES_MAX, type SessionLimits } from "../lane/limits.ts";
@@ -37,8 +40,12 @@ export interface DaemonOptions {
   readonly uapiFd?: number;
   readonly limits?: SessionLimits;
   readonly fault?: string;
+  /** How logs and reports call the peers; their keys by default. */
+  readonly peerNames?: PeerNames;
   /** Told of what happens to handshakes, beside the log. */
   readonly onEvent?: (event: DeviceEvent) => void;
+  /** Told every two seconds whether the data plane moves. */
+  readonly onBeat?: (isAlive: boolean) => void;
 }
 
 /** A running daemon. `ended` resolves with the exit code once everything is cleaned up. */
@@ -47,6 +54,8 @@ export interface Daemon {
   /** The interface's name as the kernel has it. */
   readonly interfaceName: string;
   readonly ended: Promise<number>;
+  /** What our own commands may ask for over the control socket; more may be added. */
+  readonly requests: Map<string, RequestHandler>;
   /** Whether the end has begun, for whatever reason. */
   readonly isEnding: boolean;
   /** Ends it as a signal would. */
@@ -92,10 +101,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       limits: options.limits ?? DEFAULT_SESSION_LIMITS,
       fault: options.fault ?? "",
       log,
+      peerNames: options.peerNames ?? new PeerNames(),
       onEvent: options.onEvent,
+      onBeat: options.onBeat,
       onEnd: (reason, code) => ending.begin(reason, code),
     });
+    const requests = new Map<string, RequestHandler>();
+    requests.set(STATS_REQUEST, () => reportFields(node.report()));
     const server = new UapiServer({
+      requests,
       reactor: node.reactor,
       target: node,
       listenerFd: socket.fd,
@@ -103,7 +117,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       onSocketRemoved: () => ending.begin("the control socket was removed", 0),
       interfaceIndex: (name) => interfaceIndex(cString(name)),
     });
-    return supervise(log, { node, server, tun, socketPath: socket.path }, ending);
+    return supervise(log, { node, server, tun, requests, socketPath: socket.path }, ending);
   } catch (error) {
     if (socket?.path !== undefined && socket.isOwn) removeFile(socket.path);
     if (socket !== null) closeFd(socket.fd);
@@ -194,11 +208,12 @@ interface DaemonParts {
   readonly node: TunNode;
   readonly server: UapiServer;
   readonly tun: TunHandle;
+  readonly requests: Map<string, RequestHandler>;
   readonly socketPath: string | undefined;
 }
 
 function supervise(log: Log, parts: DaemonParts, ending: Ending): Daemon {
-  const { node, server, tun, socketPath } = parts;
+  const { node, server, tun, requests, socketPath } = parts;
   const ended = ending.begun.then(async ({ reason, code }) => {
     if (code === 0) log.info(`ending: ${reason}`);
     else log.error(reason);
@@ -212,6 +227,7 @@ function supervise(log: Log, parts: DaemonParts, ending: Ending): Daemon {
     node,
     interfaceName: tun.name,
     ended,
+    requests,
     stop: (reason, code = 0) => ending.begin(reason, code),
     get isEnding() {
       return ending.isBegun;
