@@ -15,6 +15,7 @@ import {
   type LonghaulDraft,
   PEER_KEYS,
   type PeerDraft,
+  type RoutingTableNumber,
   UNSUPPORTED_SECTIONS,
 } from "./sections.ts";
 import { checkMtu, mergePeers, type PublicKeyOf, routesOf } from "./peers.ts";
@@ -29,6 +30,8 @@ export interface ParseOptions {
   readonly publicKeyOf?: PublicKeyOf;
   /** Resolves the zone of an IPv6 endpoint; a zone that it does not know is left to the resolver. */
   readonly interfaceIndex?: InterfaceIndex;
+  /** Resolves the name of a routing table; without it only the kernel's own names are known. */
+  readonly routingTable?: RoutingTableNumber;
 }
 
 /** A config, or null when there are errors among the diagnostics. */
@@ -76,6 +79,8 @@ class ConfigParser {
     table: "auto",
     dnsServers: [],
     dnsSearchDomains: [],
+    hooks: { preUp: [], postUp: [], preDown: [], postDown: [] },
+    saveConfig: false,
   };
   readonly #longhaul: LonghaulDraft = {
     mode: "auto",
@@ -144,22 +149,16 @@ class ConfigParser {
     const peers = mergePeers(this.#peers, draft.privateKey, this.#options.publicKeyOf, diagnostics);
     checkMtu(draft.mtu, [...draft.addresses, ...peers.flatMap((peer) => peer.allowedIps)]);
     if (diagnostics.hasErrors) return null;
-    const { privateKey, listenPort, fwmark, addresses, mtu, table, ...dns } = draft;
+    const { privateKey, listenPort, fwmark, mtu, ...rest } = draft;
     return {
-      interface: {
-        addresses,
-        mtu: mtu?.bytes ?? null,
-        table,
-        dnsServers: dns.dnsServers,
-        dnsSearchDomains: dns.dnsSearchDomains,
-      },
+      interface: { ...rest, mtu: mtu?.bytes ?? null },
       device: {
         ...(privateKey !== undefined && { privateKey }),
         ...(listenPort !== undefined && { listenPort }),
         ...(fwmark !== undefined && { fwmark }),
         peers,
       },
-      routes: table === "off" ? [] : routesOf(peers),
+      routes: rest.table === "off" ? [] : routesOf(peers),
       longhaul: this.#longhaul,
     };
   }
@@ -214,7 +213,8 @@ class ConfigParser {
     keys: ReadonlyMap<string, KeySpec<Draft>>,
     draft: Draft,
   ): OpenSection {
-    const context = { interfaceIndex: this.#options.interfaceIndex };
+    const { interfaceIndex, routingTable } = this.#options;
+    const context = { interfaceIndex, routingTable };
     const set = (key: string, value: ConfigValue) => keys.get(key)!.read(value, draft, context);
     return { name, line, column, keys, lineOf: new Map(), set };
   }
