@@ -23,6 +23,7 @@ import type { RequestHandler } from "../control/request.ts";
 import { ConfigurationError } from "../wireguard/configuration.ts";
 import type { DeviceEvent } from "../wireguard/events.ts";
 import { DEFAULT_SESSION_LIMITS, SEND_MESSAGES_MAX, type SessionLimits } from "../lane/limits.ts";
+import { Ending } from "./ending.ts";
 import { newSocketFolder, newSocketPath, uapiPath } from "./paths.ts";
 import { SetupError } from "./setup_error.ts";
 import { TunNode } from "./tun_node.ts";
@@ -40,6 +41,13 @@ export interface DaemonOptions {
   readonly uapiFd?: number;
   readonly limits?: SessionLimits;
   readonly fault?: string;
+  /** An end that heeds signals already; by default one is made. */
+  readonly ending?: Ending;
+  /**
+   * Called when the end has begun, while the interface still works; everything else waits until the
+   * promise resolves. It does not reject.
+   */
+  readonly beforeEnd?: () => Promise<void>;
   /** How logs and reports call the peers; their keys by default. */
   readonly peerNames?: PeerNames;
   /** Told of what happens to handshakes, beside the log. */
@@ -82,8 +90,8 @@ interface ControlSocket {
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { log, offload } = options;
   makeUndumpable();
-  const ending = new Ending();
-  ending.heedSignals();
+  const ending = options.ending ?? new Ending();
+  if (options.ending === undefined) ending.heedSignals();
   const tun = openInterface(options);
   let socket: ControlSocket | null = null;
   try {
@@ -117,43 +125,12 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       onSocketRemoved: () => ending.begin("the control socket was removed", 0),
       interfaceIndex: (name) => interfaceIndex(cString(name)),
     });
-    return supervise(log, { node, server, tun, requests, socketPath: socket.path }, ending);
+    return supervise(options, { node, server, tun, requests, socketPath: socket.path }, ending);
   } catch (error) {
     if (socket?.path !== undefined && socket.isOwn) removeFile(socket.path);
     if (socket !== null) closeFd(socket.fd);
     closeFd(tun.fd);
     throw error;
-  }
-}
-
-/** The end of a daemon: the first reason counts. */
-class Ending {
-  readonly #begun = Promise.withResolvers<{ reason: string; code: number }>();
-  #isBegun = false;
-  #signals = 0;
-
-  get isBegun(): boolean {
-    return this.#isBegun;
-  }
-
-  /** Resolves when the end begins. */
-  get begun(): Promise<{ reason: string; code: number }> {
-    return this.#begun.promise;
-  }
-
-  begin(reason: string, code: number): void {
-    this.#isBegun = true;
-    this.#begun.resolve({ reason, code });
-  }
-
-  /** The first SIGINT or SIGTERM begins the end, the second one ends the process at once. */
-  heedSignals(): void {
-    const onSignal = () => {
-      if (++this.#signals > 1) Deno.exit(1);
-      this.begin("asked to stop by a signal", 0);
-    };
-    Deno.addSignalListener("SIGINT", onSignal);
-    Deno.addSignalListener("SIGTERM", onSignal);
   }
 }
 
@@ -212,11 +189,13 @@ interface DaemonParts {
   readonly socketPath: string | undefined;
 }
 
-function supervise(log: Log, parts: DaemonParts, ending: Ending): Daemon {
+function supervise(options: DaemonOptions, parts: DaemonParts, ending: Ending): Daemon {
+  const { log } = options;
   const { node, server, tun, requests, socketPath } = parts;
   const ended = ending.begun.then(async ({ reason, code }) => {
     if (code === 0) log.info(`ending: ${reason}`);
     else log.error(reason);
+    await options.beforeEnd?.();
     server.close();
     if (socketPath !== undefined) removeFile(socketPath);
     await node.stop();
