@@ -10,6 +10,7 @@ import { NetlinkSocket } from "../../ffi/netlink.ts";
 import { findLinkByIndex } from "../../ffi/rtnetlink_link.ts";
 import { interfaceIndex } from "../../ffi/socket.ts";
 import { exchangeUnix, isUnixLive } from "../../ffi/unix_socket.ts";
+import { type ControlRequest, formatRequest, parseAnswer } from "../control/request.ts";
 import {
   checkSetAnswer,
   formatSet,
@@ -38,6 +39,26 @@ export function readDevice(name: string): DeviceStatus {
 /** Changes an interface. Throws `SetupError`, or `ConfigurationError` when the change is refused. */
 export function changeDevice(name: string, change: DeviceChange): void {
   checkSetAnswer(exchange(name, formatSet(change), CHANGE_TIMEOUT_MS));
+}
+
+/**
+ * Sends one of our own requests; the fields of the answer, or null when another program, or an older
+ * version of this one, runs there. Throws `RequestError` with all that the other side says.
+ */
+export function askDevice(
+  name: string,
+  request: ControlRequest,
+  timeoutMs = TIMEOUT_MS,
+): [string, string][] | null {
+  try {
+    return parseAnswer(exchange(name, formatRequest(request), timeoutMs));
+  } catch (error) {
+    // Whoever does not know the request may have gone before all of it is sent.
+    const isClosed = error instanceof SystemCallError &&
+      (error.errno === Errno.EPIPE || error.errno === Errno.ECONNRESET);
+    if (isClosed) return null;
+    throw error;
+  }
 }
 
 /** Sends one request and returns the answer; without a whole one, what has come before the end. */

@@ -204,7 +204,7 @@ export class TunNode implements ConfigurationTarget {
       mtu: control.channels[0].word(LaneWord.Mtu),
       offloads: this.#offloads(),
       counters: new Map(counters),
-      drops: drops.filter(({ packets }) => packets > 0),
+      drops: drops.slice(1).filter(({ packets }) => packets > 0),
       peers: this.#peerReports(),
     };
   }
