@@ -4,7 +4,9 @@
  */
 import { ALL_OFFLOADS } from "./offload.ts";
 import type { InterfaceIndex } from "../control/address_text.ts";
+import { toHex } from "../wireguard/bytes.ts";
 import { type Diagnostic, Diagnostics, quote } from "./diagnostic.ts";
+import { friendlyNames } from "./friendly_name.ts";
 import { type KeyLine, readLines, type SectionLine } from "./lines.ts";
 import { suggestion } from "./nearest.ts";
 import {
@@ -60,7 +62,7 @@ export function parseConfig(text: string, options: ParseOptions): ParseResult {
     if (line.kind === "section") parser.section(line);
     else parser.key(line);
   }
-  const config = parser.finish();
+  const config = parser.finish(friendlyNames(text));
   return { config, diagnostics: parser.diagnostics.list() };
 }
 
@@ -136,7 +138,7 @@ class ConfigParser {
   }
 
   /** The config, null when there is an error. */
-  finish(): NodeConfig | null {
+  finish(friendlyNames: ReadonlyMap<string, string>): NodeConfig | null {
     const { diagnostics } = this;
     const draft = this.#interface;
     const section = this.#interfaceSection;
@@ -156,7 +158,10 @@ class ConfigParser {
         ...(privateKey !== undefined && { privateKey }),
         ...(listenPort !== undefined && { listenPort }),
         ...(fwmark !== undefined && { fwmark }),
-        peers,
+        peers: peers.map((peer) => {
+          const friendlyName = friendlyNames.get(toHex(peer.publicKey));
+          return friendlyName === undefined ? peer : { ...peer, friendlyName };
+        }),
       },
       routes: rest.table === "off" ? [] : routesOf(peers),
       longhaul: this.#longhaul,

@@ -11,6 +11,8 @@ export interface NamedEndpoint {
 /** One `[Peer]`; peers with the same key have been merged. */
 export interface PeerConfig {
   readonly publicKey: Uint8Array;
+  /** From a comment `# friendly_name = ...`. */
+  readonly friendlyName?: string;
   readonly presharedKey?: Uint8Array;
   readonly endpoint?: SocketAddress | NamedEndpoint;
   readonly keepaliveSeconds?: number;
