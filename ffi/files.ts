@@ -20,6 +20,9 @@ import { cString, fixedBytes } from "./memory.ts";
 import { systemRandom } from "./random.ts";
 
 const EFBIG = 27;
+const W_OK = 2;
+const X_OK = 1;
+const PATH_MAX = 4096;
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC_STATS = 0x7ff;
@@ -80,6 +83,37 @@ function kindOf(format: number): FileStatus["kind"] {
 /** Whether a path leads to anything. */
 export function exists(path: string): boolean {
   return fileStatus(path) !== undefined;
+}
+
+/** Whether this user may write to a path (into a folder); false when there is nothing. */
+export function isWritable(path: string): boolean {
+  return libc().access(cString(path), W_OK) === 0;
+}
+
+/** Whether this user may run the program at a path; false when there is nothing. */
+export function isExecutable(path: string): boolean {
+  return fileStatus(path)?.kind === "file" && libc().access(cString(path), X_OK) === 0;
+}
+
+/** The absolute path of what a path leads to, links followed; undefined when there is nothing. */
+export function canonicalPath(path: string): string | undefined {
+  const resolved = fixedBytes(PATH_MAX);
+  if (libc().realpath(cString(path), resolved) === null) return undefined;
+  return new TextDecoder().decode(resolved.subarray(0, resolved.indexOf(0)));
+}
+
+/**
+ * Writes into a file that is there, such as one of /proc/sys, which cannot be replaced by another.
+ * Throws SystemCallError.
+ */
+export function writeInPlace(path: string, content: string): void {
+  const call = `open("${path}")`;
+  const fd = orThrow(checked(libc().open(cString(path), O_WRONLY | O_CLOEXEC, 0)), call);
+  try {
+    orThrow(writeAllFd(fd, new TextEncoder().encode(content)), `write("${path}")`);
+  } finally {
+    closeFd(fd);
+  }
 }
 
 /**

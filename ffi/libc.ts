@@ -144,6 +144,8 @@ const SYMBOLS = {
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
   // int access(const char *pathname, int mode);
   access: { parameters: ["buffer", "i32"], result: "i32" },
+  // char *realpath(const char *path, char *resolved_path);
+  realpath: { parameters: ["buffer", "buffer"], result: "pointer" },
   // int unlink(const char *pathname);
   unlink: { parameters: ["buffer"], result: "i32" },
   // int mkdir(const char *pathname, mode_t mode);

@@ -9,12 +9,14 @@ import { cString, fixedBytes } from "./memory.ts";
 import { SOCK_DGRAM } from "./socket.ts";
 
 const IPPROTO_UDP = 17;
+const EAI_AGAIN = -3;
 
 /** A host that has no address now; `message` is the resolver's own words. */
 export class ResolveError extends Error {
   override name = "ResolveError";
 
-  constructor(readonly host: string, message: string) {
+  /** `isTemporary`: the resolver itself thinks that asking again may help (EAI_AGAIN). */
+  constructor(readonly host: string, message: string, readonly isTemporary = false) {
     super(message);
   }
 }
@@ -38,7 +40,7 @@ export async function resolveHost(host: string): Promise<HostAddress> {
   view.setInt32(Addrinfo.protocol, IPPROTO_UDP, true);
   const result = fixedBytes(8);
   const code = await libc().getaddrinfo(cString(host), null, hints, result);
-  if (code !== 0) throw new ResolveError(host, describe(code));
+  if (code !== 0) throw new ResolveError(host, describe(code), code === EAI_AGAIN);
   const place = new DataView(result.buffer).getBigUint64(0, true);
   const first = Deno.UnsafePointer.create(place);
   try {

@@ -1,9 +1,8 @@
 /** Running a program to its end without blocking the event loop: hooks, resolvers, helpers. */
+import { Errno } from "../src/base/errno.ts";
 import { systemClock } from "./clock.ts";
-import { closeFd, O_CLOEXEC, O_RDONLY, openPipe, readFd, setNonBlocking } from "./descriptor.ts";
-import { orThrow } from "./error.ts";
-import { checked, libc } from "./libc.ts";
-import { cString, fixedBytes } from "./memory.ts";
+import { closeFd, openPipe, readFd, setNonBlocking, writeFd } from "./descriptor.ts";
+import { fixedBytes } from "./memory.ts";
 import {
   type ExitStatus,
   killProcess,
@@ -18,6 +17,8 @@ export interface RunOptions {
   readonly program: string;
   readonly args: readonly string[];
   readonly environment: readonly string[];
+  /** What its standard input holds; nothing by default. */
+  readonly input?: string;
   /** After this it gets SIGTERM, with all of its process group, and SIGKILL after `graceMs`. */
   readonly timeoutMs: number;
   readonly graceMs?: number;
@@ -66,15 +67,43 @@ class Collector {
   }
 }
 
+/** The standard input of a program: written as fast as it is read. */
+class Feeder {
+  /** The end that the program reads. */
+  readonly readEnd: number;
+  #writeEnd: number;
+  #bytes: Uint8Array<ArrayBuffer>;
+
+  constructor(text: string) {
+    const { readEnd, writeEnd } = openPipe();
+    this.readEnd = readEnd;
+    this.#writeEnd = writeEnd;
+    this.#bytes = new TextEncoder().encode(text);
+    setNonBlocking(writeEnd, true);
+  }
+
+  /** Writes what there is room for; at its end, or when nobody reads any more, it is closed. */
+  feed(): void {
+    while (this.#bytes.length > 0) {
+      const n = writeFd(this.#writeEnd, this.#bytes);
+      if (n === -Errno.EAGAIN) return;
+      this.#bytes = n < 0 ? this.#bytes.subarray(this.#bytes.length) : this.#bytes.subarray(n);
+    }
+    this.close();
+  }
+
+  close(): void {
+    if (this.#writeEnd >= 0) closeFd(this.#writeEnd);
+    this.#writeEnd = -1;
+  }
+}
+
 /**
- * Runs a program in a session of its own with an empty standard input, and waits for its end or
- * kills it. Throws SystemCallError when it cannot be started.
+ * Runs a program in a session of its own, its standard input empty unless `input` is given, and
+ * waits for its end or kills it. Throws SystemCallError when it cannot be started.
  */
 export async function runProgram(options: RunOptions): Promise<RunResult> {
-  const input = orThrow(
-    checked(libc().open(cString("/dev/null"), O_RDONLY | O_CLOEXEC, 0)),
-    'open("/dev/null")',
-  );
+  const feeder = new Feeder(options.input ?? "");
   const stdout = openPipe();
   const stderr = openPipe();
   try {
@@ -83,18 +112,20 @@ export async function runProgram(options: RunOptions): Promise<RunResult> {
       pid = spawnProcess({
         ...options,
         newSession: true,
-        descriptors: [[input, 0], [stdout.writeEnd, 1], [stderr.writeEnd, 2]],
+        descriptors: [[feeder.readEnd, 0], [stdout.writeEnd, 1], [stderr.writeEnd, 2]],
       });
     } finally {
-      for (const fd of [input, stdout.writeEnd, stderr.writeEnd]) closeFd(fd);
+      for (const fd of [feeder.readEnd, stdout.writeEnd, stderr.writeEnd]) closeFd(fd);
     }
     const bytesMax = options.outputBytesMax ?? 65_536;
     const streams = [stdout, stderr].map((pipe) => new Collector(pipe.readEnd, bytesMax));
     const { status, timedOut } = await waitForEnd(pid, options, () => {
+      feeder.feed();
       for (const stream of streams) stream.drain();
     });
     return { ...status, timedOut, stdout: streams[0].text(), stderr: streams[1].text() };
   } finally {
+    feeder.close();
     closeFd(stdout.readEnd);
     closeFd(stderr.readEnd);
   }

@@ -41,6 +41,13 @@ export async function runCommand(args: readonly string[], mainUrl: string): Prom
 /** Takes a command line apart. Throws `UsageError` for a flag that does not exist. */
 export function parseCommandLine(args: readonly string[]): CommandLine {
   const command = findCommand(args);
+  if (command?.takesAllWords) {
+    const words = args.slice(args.indexOf(command.name) + 1);
+    const isHelp = words.length === 1 && (words[0] === "--help" || words[0] === "-h");
+    return isHelp
+      ? { command, words: [], flags: new Flags(new Map([["help", true]])) }
+      : { command, words, flags: new Flags(new Map()) };
+  }
   const specs = command?.flags ?? [];
   const aliases = specs.flatMap(({ alias, name }) => alias === undefined ? [] : [[alias, name]]);
   const withValue = specs.filter((flag) => flag.value !== undefined).map((flag) => flag.name);

@@ -60,6 +60,11 @@ export interface CommandSpec {
   /** How many words there may be, and what is said when there are more or fewer. */
   readonly count: { readonly min: number; readonly max: number; readonly rule: string };
   readonly flags: readonly FlagSpec[];
+  /**
+   * Everything behind the name is a word, also what begins with a dash (`allowed-ips -10.0.0.0/8`);
+   * `--help` alone is still the flag.
+   */
+  readonly takesAllWords?: boolean;
   /** Command lines to learn from, without the program's name, each with what it does. */
   readonly examples: readonly (readonly [line: string, does: string])[];
   /** Paragraphs for its own help. */

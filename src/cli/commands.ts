@@ -1,6 +1,13 @@
 /** All commands, in the order of the help. */
 import type { CommandSpec } from "./command_spec.ts";
 import { downCommand } from "./down_command.ts";
+import { genkeyCommand } from "./genkey_command.ts";
+import { genpskCommand } from "./genpsk_command.ts";
+import { addconfCommand, setconfCommand, syncconfCommand } from "./load_commands.ts";
+import { pubkeyCommand } from "./pubkey_command.ts";
+import { setCommand } from "./set_command.ts";
+import { showCommand } from "./show_command.ts";
+import { showconfCommand } from "./showconf_command.ts";
 import { statusCommand } from "./status_command.ts";
 import { upCommand } from "./up_command.ts";
 
@@ -8,4 +15,13 @@ export const COMMANDS: readonly CommandSpec[] = [
   upCommand,
   downCommand,
   statusCommand,
+  showCommand,
+  showconfCommand,
+  setCommand,
+  setconfCommand,
+  addconfCommand,
+  syncconfCommand,
+  genkeyCommand,
+  genpskCommand,
+  pubkeyCommand,
 ];

@@ -1,109 +1,157 @@
 /**
- * `longhaul status [NAME] [--json]`: interfaces, peers and traffic, of every program that has a
- * control socket where `wg` looks for one. `src/control/status_json.ts` has the shape of the JSON.
+ * `longhaul status [NAME]`: interfaces, peers and traffic, of every program that has a control
+ * socket where `wg` looks for one or where ours are; of our own also what the data plane does.
+ * `src/control/status_json.ts` has the shape of the JSON.
  */
-import { Errno } from "../base/errno.ts";
 import { systemClock } from "../../ffi/clock.ts";
 import { getEnvironment } from "../../ffi/environment.ts";
-import { SystemCallError } from "../../ffi/error.ts";
-import { exists, listFolder } from "../../ffi/files.ts";
-import { exchangeUnix, isUnixLive } from "../../ffi/unix_socket.ts";
-import { type InterfaceJson, statusJson } from "../control/status_json.ts";
+import { type NodeReport, parseReport, STATS_REQUEST } from "../control/node_report.ts";
+import { statusJson } from "../control/status_json.ts";
 import { formatStatus } from "../control/status_text.ts";
-import { GET_TEXT, isWholeAnswer, parseGet } from "../control/uapi_client.ts";
 import type { NoiseCrypto } from "../crypto/noise_crypto.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
-import { UAPI_FOLDER, uapiPath } from "../daemon/paths.ts";
-import { SetupError } from "../daemon/setup_error.ts";
+import { liveInterfaces } from "../daemon/paths.ts";
+import { STDERR_FD, STDOUT_FD, writeText } from "../daemon/terminal.ts";
+import { wipe } from "../wireguard/bytes.ts";
 import type { DeviceStatus } from "../wireguard/configuration.ts";
-import type { CommandSpec } from "./command_spec.ts";
+import type { CommandInput, CommandSpec } from "./command_spec.ts";
 import { checkInterfaceName } from "./config_file.ts";
+import { askDevice, readDevice } from "./device_client.ts";
+import { UsageError } from "./environment.ts";
+import { watchStatus } from "./status_watch.ts";
 
-const TIMEOUT_MS = 5000;
-/** A device with 130,560 allowed IPs tells 4 MB. */
-const ANSWER_BYTES_MAX = 256 * 1024 * 1024;
-/** More than the last line of an answer and its blank line take. */
-const ANSWER_END_BYTES = 32;
+const INTERVAL_SECONDS_MAX = 86_400;
 
 export const statusCommand: CommandSpec = {
   name: "status",
-  summary: "show interfaces, peers and traffic",
+  summary: "show interfaces, peers, traffic and what the data plane does",
   words: "[NAME]",
   count: { min: 0, max: 1, rule: "status takes the name of one interface, or none" },
-  flags: [{ name: "json", help: "as JSON" }],
+  flags: [
+    {
+      name: "watch",
+      alias: "w",
+      help: "redraw it in place until Ctrl-C, with curves of the rates",
+    },
+    { name: "interval", value: "SECONDS", help: "how often --watch looks; 1 by default" },
+    { name: "json", help: "as JSON, for programs; with --watch one text per line" },
+  ],
   examples: [
     ["status", "all interfaces"],
+    ["status wg0 --watch", "one of them, live"],
     ["status wg0 --json", "one of them, for programs"],
+    ["status --watch --interval 60 >>traffic.log", "a line per interface and minute"],
   ],
-  run: ({ words, flags }) => runStatus(words[0], flags.has("json")),
+  about: `What a paragraph tells beside the lines of wg show
+  rate       over the last two seconds
+  batches    how much one call to the kernel carries, on average since the start (--watch: since
+             the last look); near 1 under load means that an offload is missing
+  offloads   in use; switched off or not offered by the kernel; refused when they were tried
+  drops      packets that were not delivered, by reason`,
+  run: runStatus,
 };
 
-/** Runs the command; returns the exit code. Throws `SetupError` when the named one does not run. */
-function runStatus(name: string | undefined, json: boolean): number {
-  const { crypto } = selectNoiseCrypto();
-  const names = name === undefined ? liveInterfaces() : [checkedName(name)];
-  const texts: string[] = [], interfaces: InterfaceJson[] = [];
-  let failures = 0;
-  for (const each of names) {
+/** One interface as it was found. */
+export interface InterfaceStatus {
+  readonly name: string;
+  readonly status: DeviceStatus;
+  readonly publicKey: Uint8Array | null;
+  /** Null where another program, or an older version, runs. */
+  readonly report: NodeReport | null;
+}
+
+/** Runs the command. Throws `SetupError` when the named interface does not run. */
+function runStatus({ words, flags }: CommandInput): number | Promise<number> {
+  const name = words[0];
+  if (name !== undefined) checkInterfaceName(name);
+  const isWatch = flags.has("watch"), isJson = flags.has("json");
+  if (flags.has("interval") && !isWatch) throw new UsageError("--interval goes with --watch");
+  if (!isWatch) return showOnce(name, isJson);
+  return watchStatus({
+    look: () => lookWithoutKeys(name),
+    intervalMs: intervalMs(flags.text("interval")),
+    json: isJson ? (interfaces) => jsonText(interfaces) : null,
+  });
+}
+
+function intervalMs(text: string | undefined): number {
+  if (text === undefined) return 1000;
+  const seconds = /^\d{1,5}(\.\d{1,3})?$/.test(text) ? Number(text) : 0;
+  if (seconds >= 0.1 && seconds <= INTERVAL_SECONDS_MAX) return seconds * 1000;
+  throw new UsageError(`--interval takes seconds from 0.1 to ${INTERVAL_SECONDS_MAX}`);
+}
+
+function showOnce(name: string | undefined, isJson: boolean): number {
+  const { interfaces, failures } = look(name);
+  if (isJson) writeText(STDOUT_FD, jsonText(interfaces, 2) + "\n");
+  else if (interfaces.length > 0) writeText(STDOUT_FD, interfaces.map(statusText).join("\n"));
+  else if (failures.length === 0) writeText(STDERR_FD, "longhaul: no interface is up\n");
+  for (const failure of failures) writeText(STDERR_FD, `longhaul: ${failure}\n`);
+  for (const { status } of interfaces) wipeKeys(status);
+  return failures.length === 0 ? 0 : 1;
+}
+
+/**
+ * All interfaces, or the named one. With a name an error is the answer; among many the others are
+ * told all the same.
+ */
+function look(name: string | undefined): { interfaces: InterfaceStatus[]; failures: string[] } {
+  if (name !== undefined) return { interfaces: [lookAt(name)], failures: [] };
+  const interfaces: InterfaceStatus[] = [], failures: string[] = [];
+  for (const each of liveInterfaces()) {
     try {
-      const status = askStatus(each);
-      const publicKey = publicKeyOf(status, crypto);
-      if (json) interfaces.push(statusJson(each, status, publicKey));
-      else texts.push(statusText(each, status, publicKey));
+      interfaces.push(lookAt(each));
     } catch (error) {
-      // With a name the error is the answer; among many the others are told all the same.
-      if (name !== undefined || !(error instanceof Error)) throw error;
-      console.error(`longhaul: ${each}: ${error.message}`);
-      failures++;
+      if (!(error instanceof Error)) throw error;
+      failures.push(`${each}: ${error.message}`);
     }
   }
-  if (json) console.log(JSON.stringify({ interfaces }, null, 2));
-  else if (texts.length > 0) console.log(texts.join("\n").trimEnd());
-  else if (failures === 0) console.error("longhaul: no interface is up");
-  return failures === 0 ? 0 : 1;
+  return { interfaces, failures };
 }
 
-function checkedName(name: string): string {
-  checkInterfaceName(name);
-  const path = uapiPath(name);
-  if (!exists(path) || !isUnixLive(path)) throw new SetupError(`Nothing runs as ${name}`);
-  return name;
+function lookWithoutKeys(name: string | undefined): InterfaceStatus[] {
+  const { interfaces } = look(name);
+  for (const { status } of interfaces) wipeKeys(status);
+  return interfaces;
 }
 
-function liveInterfaces(): string[] {
-  if (!exists(UAPI_FOLDER)) return [];
-  return listFolder(UAPI_FOLDER)
-    .filter((file) => file.endsWith(".sock"))
-    .map((file) => file.slice(0, -".sock".length))
-    .filter((name) => isUnixLive(uapiPath(name)));
+function lookAt(name: string): InterfaceStatus {
+  const status = readDevice(name);
+  const fields = askDevice(name, { name: STATS_REQUEST, fields: [] });
+  const { privateKey } = status;
+  return {
+    name,
+    status,
+    publicKey: privateKey === null ? null : publicKeyOf(privateKey),
+    report: fields === null ? null : parseReport(fields),
+  };
 }
 
-function askStatus(name: string): DeviceStatus {
-  try {
-    const answer = exchangeUnix(uapiPath(name), new TextEncoder().encode(GET_TEXT), {
-      timeoutMs: TIMEOUT_MS,
-      answerBytesMax: ANSWER_BYTES_MAX,
-      isComplete: (bytes) =>
-        isWholeAnswer(new TextDecoder().decode(bytes.slice(-ANSWER_END_BYTES))),
-    });
-    const text = new TextDecoder().decode(answer);
-    answer.fill(0);
-    return parseGet(text);
-  } catch (error) {
-    if (!(error instanceof SystemCallError) || error.errno !== Errno.EACCES) throw error;
-    throw new SetupError(`Only root may ask for the status of ${name}`, { cause: error });
-  }
+let crypto: NoiseCrypto | undefined;
+
+function publicKeyOf(privateKey: Uint8Array): Uint8Array {
+  crypto ??= selectNoiseCrypto().crypto;
+  return crypto.x25519PublicKey(privateKey);
 }
 
-function publicKeyOf({ privateKey }: DeviceStatus, crypto: NoiseCrypto): Uint8Array | null {
-  return privateKey === null ? null : crypto.x25519PublicKey(privateKey);
+/** The private key alone: whether a peer has a preshared key is still to be told. */
+function wipeKeys({ privateKey }: DeviceStatus): void {
+  if (privateKey !== null) wipe(privateKey);
 }
 
-function statusText(name: string, status: DeviceStatus, publicKey: Uint8Array | null): string {
+function jsonText(interfaces: readonly InterfaceStatus[], indent = 0): string {
+  const all = interfaces.map(({ name, status, publicKey, report }) => {
+    return statusJson(name, status, publicKey, report);
+  });
+  return JSON.stringify({ interfaces: all }, null, indent);
+}
+
+function statusText({ name, status, publicKey, report }: InterfaceStatus): string {
   return formatStatus(status, {
     interfaceName: name,
     publicKey,
     nowWallNs: systemClock.wallNs(),
     showKeys: getEnvironment("WG_HIDE_KEYS") === "never",
+    report,
   });
 }

@@ -59,10 +59,13 @@ export class Diagnostics {
   }
 }
 
-/** A piece of the file for a message, unless it is long or may be a key in base64 or hex. */
-export function quote(text: string): string {
+/**
+ * A piece of the file for a message, unless it or what it was taken from may be a key in base64 or
+ * hex; cut short when it is long.
+ */
+export function quote(text: string, whole = text): string {
   if (text === "") return "nothing";
-  if (/[A-Za-z0-9+/_-]{24}/.test(text.replace(/\s/g, ""))) {
+  if (/[A-Za-z0-9+/_-]{24}/.test(whole.replace(/\s/g, ""))) {
     return "a text that is not shown because it may be a key";
   }
   return "`" + (text.length > 60 ? `${text.slice(0, 60)}...` : text) + "`";

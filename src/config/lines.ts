@@ -7,6 +7,9 @@
  */
 import type { Diagnostics } from "./diagnostic.ts";
 
+/** Keys whose values are commands for a shell: a `#` there is the shell's, and stays. */
+const VERBATIM_KEYS: ReadonlySet<string> = new Set(["preup", "postup", "predown", "postdown"]);
+
 /** A line that begins a section. */
 export interface SectionLine {
   readonly kind: "section";
@@ -51,8 +54,7 @@ function readLine(
   const mark = /^\s*#:/.exec(raw);
   const isMarked = mark !== null;
   const from = skipSpace(raw, mark?.[0].length ?? 0);
-  const hash = raw.indexOf("#", from);
-  const content = raw.slice(from, hash < 0 ? raw.length : hash).trimEnd();
+  const content = raw.slice(from, contentEnd(raw, from)).trimEnd();
   if (content === "") return null;
   if (content[0] === "[") {
     if (content.at(-1) === "]") {
@@ -76,6 +78,14 @@ function readLine(
     keyColumn: from + 1,
     valueColumn: skipSpace(raw, from + equals + 1) + 1,
   };
+}
+
+/** Where the comment of a line begins, or its end. */
+function contentEnd(raw: string, from: number): number {
+  const hash = raw.indexOf("#", from);
+  if (hash < 0) return raw.length;
+  const key = raw.slice(from, hash).split("=", 2);
+  return key.length === 2 && VERBATIM_KEYS.has(key[0].trim().toLowerCase()) ? raw.length : hash;
 }
 
 function skipSpace(text: string, from: number): number {

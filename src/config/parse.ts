@@ -4,7 +4,9 @@
  */
 import { ALL_OFFLOADS } from "./offload.ts";
 import type { InterfaceIndex } from "../control/address_text.ts";
+import { toHex } from "../wireguard/bytes.ts";
 import { type Diagnostic, Diagnostics, quote } from "./diagnostic.ts";
+import { friendlyNames } from "./friendly_name.ts";
 import { type KeyLine, readLines, type SectionLine } from "./lines.ts";
 import { suggestion } from "./nearest.ts";
 import {
@@ -15,6 +17,7 @@ import {
   type LonghaulDraft,
   PEER_KEYS,
   type PeerDraft,
+  type RoutingTableNumber,
   UNSUPPORTED_SECTIONS,
 } from "./sections.ts";
 import { checkMtu, mergePeers, type PublicKeyOf, routesOf } from "./peers.ts";
@@ -29,6 +32,8 @@ export interface ParseOptions {
   readonly publicKeyOf?: PublicKeyOf;
   /** Resolves the zone of an IPv6 endpoint; a zone that it does not know is left to the resolver. */
   readonly interfaceIndex?: InterfaceIndex;
+  /** Resolves the name of a routing table; without it only the kernel's own names are known. */
+  readonly routingTable?: RoutingTableNumber;
 }
 
 /** A config, or null when there are errors among the diagnostics. */
@@ -57,7 +62,7 @@ export function parseConfig(text: string, options: ParseOptions): ParseResult {
     if (line.kind === "section") parser.section(line);
     else parser.key(line);
   }
-  const config = parser.finish();
+  const config = parser.finish(friendlyNames(text));
   return { config, diagnostics: parser.diagnostics.list() };
 }
 
@@ -76,6 +81,8 @@ class ConfigParser {
     table: "auto",
     dnsServers: [],
     dnsSearchDomains: [],
+    hooks: { preUp: [], postUp: [], preDown: [], postDown: [] },
+    saveConfig: false,
   };
   readonly #longhaul: LonghaulDraft = {
     mode: "auto",
@@ -132,7 +139,7 @@ class ConfigParser {
   }
 
   /** The config, null when there is an error. */
-  finish(): NodeConfig | null {
+  finish(friendlyNames: ReadonlyMap<string, string>): NodeConfig | null {
     const { diagnostics } = this;
     const draft = this.#interface;
     const section = this.#interfaceSection;
@@ -145,22 +152,19 @@ class ConfigParser {
     const peers = mergePeers(this.#peers, draft.privateKey, this.#options.publicKeyOf, diagnostics);
     checkMtu(draft.mtu, [...draft.addresses, ...peers.flatMap((peer) => peer.allowedIps)]);
     if (diagnostics.hasErrors) return null;
-    const { privateKey, listenPort, fwmark, addresses, mtu, table, ...dns } = draft;
+    const { privateKey, listenPort, fwmark, mtu, ...rest } = draft;
     return {
-      interface: {
-        addresses,
-        mtu: mtu?.bytes ?? null,
-        table,
-        dnsServers: dns.dnsServers,
-        dnsSearchDomains: dns.dnsSearchDomains,
-      },
+      interface: { ...rest, mtu: mtu?.bytes ?? null },
       device: {
         ...(privateKey !== undefined && { privateKey }),
         ...(listenPort !== undefined && { listenPort }),
         ...(fwmark !== undefined && { fwmark }),
-        peers,
+        peers: peers.map((peer) => {
+          const friendlyName = friendlyNames.get(toHex(peer.publicKey));
+          return friendlyName === undefined ? peer : { ...peer, friendlyName };
+        }),
       },
-      routes: table === "off" ? [] : routesOf(peers),
+      routes: rest.table === "off" ? [] : routesOf(peers),
       longhaul: this.#longhaul,
     };
   }
@@ -215,7 +219,8 @@ class ConfigParser {
     keys: ReadonlyMap<string, KeySpec<Draft>>,
     draft: Draft,
   ): OpenSection {
-    const context = { interfaceIndex: this.#options.interfaceIndex };
+    const { interfaceIndex, routingTable } = this.#options;
+    const context = { interfaceIndex, routingTable };
     const set = (key: string, value: ConfigValue) => keys.get(key)!.read(value, draft, context);
     return { name, line, column, keys, lineOf: new Map(), set };
   }

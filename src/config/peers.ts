@@ -120,6 +120,6 @@ function networkOf({ address, bits }: Prefix): Uint8Array {
 }
 
 /** A text that equal prefixes, and no others, have in common. */
-function prefixKey(prefix: Prefix): string {
+export function prefixKey(prefix: Prefix): string {
   return String.fromCharCode(prefix.bits, ...networkOf(prefix));
 }

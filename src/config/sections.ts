@@ -11,7 +11,7 @@ import { readLocalServices } from "./local_services.ts";
 import { MTU_MAX, MTU_MIN } from "./mtu.ts";
 import { suggestion } from "./nearest.ts";
 import { isMode } from "./mode.ts";
-import type { DeviceConfig, InterfaceConfig, LonghaulConfig, PeerConfig } from "./types.ts";
+import type { DeviceConfig, Hooks, InterfaceConfig, LonghaulConfig, PeerConfig } from "./types.ts";
 import {
   type ConfigValue,
   readEndpoint,
@@ -30,11 +30,12 @@ type Undefinable<T> = { [K in keyof T]: T[K] | undefined };
 export interface InterfaceDraft
   extends
     Undefinable<Mutable<Omit<DeviceConfig, "peers">>>,
-    Mutable<Pick<InterfaceConfig, "table">> {
+    Mutable<Pick<InterfaceConfig, "table" | "saveConfig">> {
   addresses: Prefix[];
   mtu: { bytes: number; value: ConfigValue } | null;
   dnsServers: Uint8Array[];
   dnsSearchDomains: string[];
+  hooks: { [When in keyof Hooks]: string[] };
 }
 
 /** An allowed IP and the place where it was given, for what is said about it later. */
@@ -63,7 +64,11 @@ export interface LonghaulDraft extends Mutable<Omit<LonghaulConfig, "offload" | 
 /** What readers may need from outside the file. */
 export interface ReadContext {
   readonly interfaceIndex?: InterfaceIndex;
+  readonly routingTable?: RoutingTableNumber;
 }
+
+/** The number of a routing table that has a name on this machine; undefined when it has none. */
+export type RoutingTableNumber = (name: string) => number | undefined;
 
 /** One key: its spelling, and what to do with its value. */
 export interface KeySpec<Draft> {
@@ -84,6 +89,14 @@ function unsupported<Draft>(name: string): KeySpec<Draft> {
   return { name, isList: true, read: (value) => value.error("not supported yet; remove the line") };
 }
 
+/** A key that adds a command. */
+function hook(name: string, when: keyof Hooks): KeySpec<InterfaceDraft> {
+  const read = (value: ConfigValue, draft: InterfaceDraft) => {
+    if (value.text !== "") draft.hooks[when].push(value.text);
+  };
+  return { name, isList: true, read };
+}
+
 export const INTERFACE_KEYS: KeyTable<InterfaceDraft> = table<InterfaceDraft>(
   { name: "PrivateKey", read: (value, draft) => draft.privateKey = readKey(value) },
   { name: "ListenPort", read: (value, draft) => draft.listenPort = readNumber(value, 0, 65_535) },
@@ -93,10 +106,10 @@ export const INTERFACE_KEYS: KeyTable<InterfaceDraft> = table<InterfaceDraft>(
   { name: "Table", read: readTable },
   { name: "DNS", isList: true, read: readDns },
   { name: "SaveConfig", read: readSaveConfig },
-  unsupported("PreUp"),
-  unsupported("PostUp"),
-  unsupported("PreDown"),
-  unsupported("PostDown"),
+  hook("PreUp", "preUp"),
+  hook("PostUp", "postUp"),
+  hook("PreDown", "preDown"),
+  hook("PostDown", "postDown"),
 );
 
 export const PEER_KEYS: KeyTable<PeerDraft> = table<PeerDraft>(
@@ -147,7 +160,7 @@ export const UNSUPPORTED_SECTIONS: readonly string[] = [
 ];
 
 function readAddresses(value: ConfigValue, draft: InterfaceDraft): void {
-  for (const item of value.items()) {
+  for (const item of value.words()) {
     const prefix = readPrefix(item);
     if (prefix !== undefined) draft.addresses.push(prefix);
   }
@@ -158,36 +171,45 @@ function readMtu(value: ConfigValue, draft: InterfaceDraft): void {
   draft.mtu = bytes === undefined ? null : { bytes, value };
 }
 
-function readTable(value: ConfigValue, draft: InterfaceDraft): void {
+function readTable(value: ConfigValue, draft: InterfaceDraft, context: ReadContext): void {
   const text = value.text.toLowerCase();
-  if (text === "auto" || text === "off") {
-    draft.table = text;
-    return;
-  }
-  draft.table = readTableNumber(value) ?? "auto";
+  if (text === "auto" || text === "off") draft.table = text;
+  else draft.table = readTableNumber(value, context.routingTable) ?? "auto";
 }
 
-function readTableNumber(value: ConfigValue): number | undefined {
-  const isNumber = /^(\d{1,10}|0x[0-9a-f]{1,8})$/i.test(value.text);
-  const number = isNumber ? Number(value.text) : -1;
+/** Tables that need no file to have a name (include/uapi/linux/rtnetlink.h). */
+const TABLE_NAMES: ReadonlyMap<string, number> = new Map([
+  ["default", 253],
+  ["main", 254],
+  ["local", 255],
+]);
+
+function readTableNumber(value: ConfigValue, named?: RoutingTableNumber): number | undefined {
+  const { text } = value;
+  const isNumber = /^(\d{1,10}|0x[0-9a-f]{1,8})$/i.test(text);
+  const number = isNumber ? Number(text) : TABLE_NAMES.get(text) ?? named?.(text) ?? -1;
   if (number > 0 && number < 2 ** 32) return number;
-  return value.expected("`auto`, `off` or the number of a routing table");
+  return value.expected("`auto`, `off`, or the number or name of a routing table");
 }
 
 function readDns(value: ConfigValue, draft: InterfaceDraft): void {
-  for (const item of value.items()) {
+  for (const item of value.words()) {
     const server = parseAddress(item.text);
     if (server !== null) draft.dnsServers.push(server);
-    else if (/^[A-Za-z0-9._-]{1,253}$/.test(item.text)) draft.dnsSearchDomains.push(item.text);
+    else if (isSearchDomain(item.text)) draft.dnsSearchDomains.push(item.text);
     else item.expected("the address of a server or a search domain");
   }
-  value.warning("not supported yet: name servers stay as they are");
 }
 
-function readSaveConfig(value: ConfigValue): void {
+/** A name, or one behind `~`; digits and dots alone would be a misspelt address. */
+function isSearchDomain(text: string): boolean {
+  return text === "~." || (/^~?[A-Za-z0-9._-]{1,253}$/.test(text) && !/^[0-9.]+$/.test(text));
+}
+
+function readSaveConfig(value: ConfigValue, draft: InterfaceDraft): void {
   const text = value.text.toLowerCase();
-  if (text === "true") value.error("not supported yet; remove the line");
-  else if (text !== "false") value.expected("`true` or `false`");
+  if (text === "true" || text === "false") draft.saveConfig = text === "true";
+  else value.expected("`true` or `false`");
 }
 
 function readAllowedIps(value: ConfigValue, draft: PeerDraft): void {

@@ -13,6 +13,8 @@ export interface NamedEndpoint {
 /** One `[Peer]`; peers with the same key have been merged. */
 export interface PeerConfig {
   readonly publicKey: Uint8Array;
+  /** From a comment `# friendly_name = ...`. */
+  readonly friendlyName?: string;
   readonly presharedKey?: Uint8Array;
   readonly endpoint?: SocketAddress | NamedEndpoint;
   readonly keepaliveSeconds?: number;
@@ -39,7 +41,19 @@ export interface InterfaceConfig {
   /** Where routes go: wg-quick's choice, nowhere, or a routing table. */
   readonly table: "auto" | "off" | number;
   readonly dnsServers: readonly Uint8Array[];
+  /** Names to search in; one that begins with `~` only says which names the servers are for. */
   readonly dnsSearchDomains: readonly string[];
+  readonly hooks: Hooks;
+  /** Whether the running state is written back to the file at the end. */
+  readonly saveConfig: boolean;
+}
+
+/** Commands for a shell, in the order of the file; `%i` in them is the interface's name. */
+export interface Hooks {
+  readonly preUp: readonly string[];
+  readonly postUp: readonly string[];
+  readonly preDown: readonly string[];
+  readonly postDown: readonly string[];
 }
 
 /** The `[Longhaul]` section. */

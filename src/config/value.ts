@@ -24,6 +24,8 @@ export class ConfigValue {
     readonly line: number,
     readonly column: number,
     readonly diagnostics: Diagnostics,
+    /** The whole value that an item belongs to. */
+    readonly whole = text,
   ) {}
 
   /** Reports an error at the value and returns undefined. */
@@ -34,7 +36,7 @@ export class ConfigValue {
 
   /** Reports what should stand here. */
   expected(what: string, hint = ""): undefined {
-    return this.error(`expected ${what}, found ${quote(this.text)}${hint}`);
+    return this.error(`expected ${what}, found ${quote(this.text, this.whole)}${hint}`);
   }
 
   warning(message: string): void {
@@ -48,11 +50,23 @@ export class ConfigValue {
     let from = 0;
     for (const part of this.text.split(",")) {
       const space = part.length - part.trimStart().length;
-      const column = this.column + from + space;
-      items.push(new ConfigValue(part.trim(), this.key, this.line, column, this.diagnostics));
+      items.push(this.#part(part.trim(), from + space));
       from += part.length + 1;
     }
     return items;
+  }
+
+  /** The items of a list whose separators are commas, spaces or both, as wg-quick reads its own. */
+  words(): ConfigValue[] {
+    return Array.from(
+      this.text.matchAll(/[^\s,]+/g),
+      (match) => this.#part(match[0], match.index),
+    );
+  }
+
+  #part(text: string, offset: number): ConfigValue {
+    const column = this.column + offset;
+    return new ConfigValue(text, this.key, this.line, column, this.diagnostics, this.text);
   }
 }
 

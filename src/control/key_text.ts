@@ -6,7 +6,8 @@
 /** Bytes of every WireGuard key: private, public and preshared. */
 export const KEY_BYTES = 32;
 
-const BASE64_LENGTH = 44;
+/** Characters of a key in base64. */
+export const KEY_TEXT_LENGTH = 44;
 const BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const HEX = "0123456789abcdef";
 
@@ -15,10 +16,10 @@ const HEX = "0123456789abcdef";
  * has to spare must be zero, so that a key has one spelling.
  */
 export function parseKeyBase64(text: string): Uint8Array | null {
-  if (text.length !== BASE64_LENGTH || text[BASE64_LENGTH - 1] !== "=") return null;
+  if (text.length !== KEY_TEXT_LENGTH || text[KEY_TEXT_LENGTH - 1] !== "=") return null;
   const key = new Uint8Array(KEY_BYTES + 1);
   let bits = 0, bitCount = 0, at = 0;
-  for (let i = 0; i < BASE64_LENGTH - 1; i++) {
+  for (let i = 0; i < KEY_TEXT_LENGTH - 1; i++) {
     const digit = BASE64.indexOf(text[i]);
     if (digit < 0) return null;
     bits = bits << 6 | digit;

@@ -7,6 +7,17 @@
  *     publicKey: string | null,       // base64; null while no private key is set
  *     listenPort: number,             // 0 while no socket is open and none is wanted
  *     fwmark: number,                 // 0 for none
+ *     node: null | {                  // null where another program, or an older version, runs
+ *       version: string,
+ *       uptime: number,               // seconds, with fraction
+ *       cipher: string,
+ *       encryptors: number,
+ *       mtu: number,
+ *       offloads: { [name: string]: "on" | "off" | "fallback" },
+ *       counters: { [name: string]: number },
+ *       drops: { [reason: string]: number },
+ *       batchSizes: { tunRead: number, tunWrite: number, udpSend: number, udpReceive: number },
+ *     },
  *     peers: {                        // the latest handshake first
  *       publicKey: string,            // base64
  *       hasPresharedKey: boolean,
@@ -16,16 +27,20 @@
  *       receivedBytes: number,
  *       sentBytes: number,
  *       persistentKeepalive: number,  // seconds, 0 for off
+ *       friendlyName: string | null,
+ *       receivedBytesPerSecond: number | null,  // null as `node`
+ *       sentBytesPerSecond: number | null,
  *     }[],
  * }[] }
  * ```
  *
  * Private and preshared keys are never in it.
  */
-import { isZero } from "../wireguard/bytes.ts";
+import { isZero, toHex } from "../wireguard/bytes.ts";
 import type { DeviceStatus, PeerStatus } from "../wireguard/configuration.ts";
 import { formatPrefix, formatSocketAddress } from "./address_text.ts";
 import { formatKeyBase64 } from "./key_text.ts";
+import { type BatchSizes, batchSizes, type NodeReport, type PeerReport } from "./node_report.ts";
 import { byLatestHandshake } from "./status_text.ts";
 
 /** A peer; see the module's text. */
@@ -38,6 +53,22 @@ export interface PeerJson {
   readonly receivedBytes: number;
   readonly sentBytes: number;
   readonly persistentKeepalive: number;
+  readonly friendlyName: string | null;
+  readonly receivedBytesPerSecond: number | null;
+  readonly sentBytesPerSecond: number | null;
+}
+
+/** What a process of ours tells; see the module's text. */
+export interface NodeJson {
+  readonly version: string;
+  readonly uptime: number;
+  readonly cipher: string;
+  readonly encryptors: number;
+  readonly mtu: number;
+  readonly offloads: Readonly<Record<string, string>>;
+  readonly counters: Readonly<Record<string, number>>;
+  readonly drops: Readonly<Record<string, number>>;
+  readonly batchSizes: BatchSizes;
 }
 
 /** An interface; see the module's text. */
@@ -46,6 +77,7 @@ export interface InterfaceJson {
   readonly publicKey: string | null;
   readonly listenPort: number;
   readonly fwmark: number;
+  readonly node: NodeJson | null;
   readonly peers: readonly PeerJson[];
 }
 
@@ -54,17 +86,39 @@ export function statusJson(
   name: string,
   status: DeviceStatus,
   publicKey: Uint8Array | null,
+  report: NodeReport | null = null,
 ): InterfaceJson {
+  const reports = new Map(report?.peers.map((peer) => [peer.keyText, peer]));
   return {
     name,
     publicKey: publicKey === null ? null : formatKeyBase64(publicKey),
     listenPort: status.listenPort,
     fwmark: status.fwmark,
-    peers: byLatestHandshake(status.peers).map(peerJson),
+    node: report === null ? null : nodeJson(report),
+    peers: byLatestHandshake(status.peers).map((peer) => {
+      return peerJson(peer, report === null ? null : reports.get(toHex(peer.publicKey)));
+    }),
   };
 }
 
-function peerJson(peer: PeerStatus): PeerJson {
+function nodeJson(report: NodeReport): NodeJson {
+  const { version, uptimeMs, cipher, encryptors, mtu, offloads, counters, drops } = report;
+  return {
+    version,
+    uptime: uptimeMs / 1000,
+    cipher,
+    encryptors,
+    mtu,
+    offloads: Object.fromEntries(offloads),
+    counters: Object.fromEntries(counters),
+    drops: Object.fromEntries(drops.map(({ reason, packets }) => [reason, packets])),
+    batchSizes: batchSizes(report),
+  };
+}
+
+/** `report` is null where no process of ours runs, undefined for a peer without name and traffic. */
+function peerJson(peer: PeerStatus, report: PeerReport | null | undefined): PeerJson {
+  const rate = (value: number | undefined) => report === null ? null : value ?? 0;
   return {
     publicKey: formatKeyBase64(peer.publicKey),
     hasPresharedKey: !isZero(peer.presharedKey),
@@ -74,5 +128,8 @@ function peerJson(peer: PeerStatus): PeerJson {
     receivedBytes: peer.rxBytes,
     sentBytes: peer.txBytes,
     persistentKeepalive: peer.keepaliveSeconds,
+    friendlyName: report?.friendlyName || null,
+    receivedBytesPerSecond: rate(report?.rxBytesPerSecond),
+    sentBytesPerSecond: rate(report?.txBytesPerSecond),
   };
 }

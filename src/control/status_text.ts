@@ -1,11 +1,14 @@
 /**
  * A status as `wg show` prints it, so that what people and scripts have learnt to read stays the
- * same: peers by latest handshake, sizes in binary units, secret keys hidden.
+ * same: peers by latest handshake, sizes in binary units, secret keys hidden. With the report of a
+ * process of ours, lines of our own follow those of `wg` in each paragraph.
  */
-import { isZero } from "../wireguard/bytes.ts";
+import { isZero, toHex } from "../wireguard/bytes.ts";
 import type { DeviceStatus, PeerStatus } from "../wireguard/configuration.ts";
 import { formatPrefix, formatSocketAddress } from "./address_text.ts";
 import { formatKeyBase64 } from "./key_text.ts";
+import { batchSizes, type NodeReport, type PeerReport } from "./node_report.ts";
+import { formatRate } from "./rate_text.ts";
 
 const NS_PER_SECOND = 1_000_000_000n;
 
@@ -18,6 +21,8 @@ export interface StatusTextOptions {
   readonly nowWallNs: bigint;
   /** Prints private and preshared keys too (WG_HIDE_KEYS=never). */
   readonly showKeys?: boolean;
+  /** What the process tells of its data plane; without it the text is that of `wg show`. */
+  readonly report?: NodeReport | null;
 }
 
 /** The text of a status, ending in a line end. */
@@ -29,12 +34,80 @@ export function formatStatus(status: DeviceStatus, options: StatusTextOptions): 
   if (privateKey !== null) lines.push(`  private key: ${secret(privateKey)}`);
   if (listenPort !== 0) lines.push(`  listening port: ${listenPort}`);
   if (fwmark !== 0) lines.push(`  fwmark: 0x${fwmark.toString(16)}`);
+  const { report } = options;
+  if (report) lines.push(...reportLines(report));
+  const reports = new Map(report?.peers.map((peer) => [peer.keyText, peer]));
   for (const peer of byLatestHandshake(status.peers)) {
     lines.push("", `peer: ${formatKeyBase64(peer.publicKey)}`);
     if (!isZero(peer.presharedKey)) lines.push(`  preshared key: ${secret(peer.presharedKey)}`);
     pushPeer(lines, peer, options.nowWallNs);
+    if (report) lines.push(...peerReportLines(reports.get(toHex(peer.publicKey))));
   }
   return lines.join("\n") + "\n";
+}
+
+/** What is told of the data plane, as lines of the interface's paragraph. */
+function reportLines(report: NodeReport): string[] {
+  const seconds = Math.floor(report.uptimeMs / 1000);
+  const rx = report.peers.reduce((sum, peer) => sum + peer.rxBytesPerSecond, 0);
+  const tx = report.peers.reduce((sum, peer) => sum + peer.txBytesPerSecond, 0);
+  const lines = [
+    `  running for: ${
+      formatDuration(seconds) || "less than a second"
+    } (longhaul ${report.version})`,
+    `  mtu: ${report.mtu}`,
+    `  data plane: ${report.cipher}, ${encryptorText(report.encryptors)}`,
+    `  offloads: ${offloadText(report)}`,
+    `  rate: ${formatRate(rx)} received, ${formatRate(tx)} sent`,
+    `  batches: ${batchText(report)}`,
+  ];
+  const drops = dropText(report);
+  if (drops !== "") lines.push(`  drops: ${drops}`);
+  return lines;
+}
+
+function encryptorText(encryptors: number): string {
+  return encryptors === 0 ? "encrypting in the lane" : "encrypting in a thread of its own";
+}
+
+/** The offloads in use, and the others with the reason. */
+function offloadText({ offloads }: NodeReport): string {
+  const names = (wanted: string) =>
+    [...offloads].filter(([, state]) => state === wanted).map(([name]) => name).join(", ");
+  const parts = [names("on") || "none"];
+  if (names("off") !== "") parts.push(`off: ${names("off")}`);
+  if (names("fallback") !== "") parts.push(`refused by the kernel: ${names("fallback")}`);
+  return parts.join("; ");
+}
+
+/** Mean batch sizes, `42.0 packets per TUN read, ...`; those that have not happened are left out. */
+export function batchText(report: NodeReport, earlier?: NodeReport): string {
+  const sizes = batchSizes(report, earlier);
+  const parts = ([
+    [sizes.tunRead, "packets per TUN read"],
+    [sizes.udpSend, "per UDP send"],
+    [sizes.udpReceive, "per UDP receive"],
+    [sizes.tunWrite, "per TUN write"],
+  ] as const).filter(([mean]) => mean > 0);
+  return parts.map(([mean, what]) => `${mean.toFixed(1)} ${what}`).join(", ") || "no packets yet";
+}
+
+/** Dropped packets by reason, the most first. */
+export function dropText({ drops }: NodeReport): string {
+  return drops.toSorted((a, b) => b.packets - a.packets)
+    .map(({ reason, packets }) => `${reason} ${packets}`).join(", ");
+}
+
+function peerReportLines(report: PeerReport | undefined): string[] {
+  if (report === undefined) return [];
+  const { friendlyName, rxBytesPerSecond, txBytesPerSecond } = report;
+  const lines: string[] = [];
+  if (rxBytesPerSecond + txBytesPerSecond > 0) {
+    const received = formatRate(rxBytesPerSecond), sent = formatRate(txBytesPerSecond);
+    lines.push(`  rate: ${received} received, ${sent} sent`);
+  }
+  if (friendlyName !== "") lines.push(`  friendly name: ${friendlyName}`);
+  return lines;
 }
 
 /** The peers, the latest handshake first and the others, in their order, last. */

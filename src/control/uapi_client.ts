@@ -15,6 +15,7 @@ import { toHex } from "../wireguard/bytes.ts";
 import {
   formatPrefix,
   formatSocketAddress,
+  type InterfaceIndex,
   parsePrefix,
   parseSocketAddress,
 } from "./address_text.ts";
@@ -68,14 +69,17 @@ type PeerDraft = { -readonly [K in keyof PeerStatus]: PeerStatus[K] } & {
   allowedIps: Prefix[];
 };
 
-/** The status in the answer to a `get`. Throws `ConfigurationError` when it tells of an error. */
-export function parseGet(text: string): DeviceStatus {
+/**
+ * The status in the answer to a `get`. Throws `ConfigurationError` when it tells of an error. Some
+ * programs tell the zone of an endpoint by its name, which `interfaceIndex` resolves.
+ */
+export function parseGet(text: string, interfaceIndex?: InterfaceIndex): DeviceStatus {
   const status = { privateKey: null as Uint8Array | null, listenPort: 0, fwmark: 0 };
   const peers: PeerDraft[] = [];
   for (const [key, value] of answerFields(text)) {
     const peer = peers.at(-1);
     if (key === "public_key") peers.push(newPeer(readKey(value)));
-    else if (peer !== undefined) readPeerField(peer, key, value);
+    else if (peer !== undefined) readPeerField(peer, key, value, interfaceIndex);
     else if (key === "private_key") status.privateKey = readKey(value);
     else if (key === "listen_port") status.listenPort = readNumber(value);
     else if (key === "fwmark") status.fwmark = readNumber(value);
@@ -97,13 +101,18 @@ function newPeer(publicKey: Uint8Array): PeerDraft {
 }
 
 /** Keys that are not known here are skipped: a later version may tell more. */
-function readPeerField(peer: PeerDraft, key: string, value: string): void {
+function readPeerField(
+  peer: PeerDraft,
+  key: string,
+  value: string,
+  interfaceIndex?: InterfaceIndex,
+): void {
   switch (key) {
     case "preshared_key":
       peer.presharedKey = readKey(value);
       break;
     case "endpoint":
-      peer.endpoint = parseSocketAddress(value) ?? fail();
+      peer.endpoint = parseSocketAddress(value, interfaceIndex) ?? fail();
       break;
     case "last_handshake_time_sec":
       peer.lastHandshakeWallNs += BigInt(readNumber(value)) * 1_000_000_000n;

@@ -17,10 +17,14 @@ import { listenUnix } from "../../ffi/unix_socket.ts";
 import { MTU_DEFAULT } from "../config/mtu.ts";
 import type { OffloadConfig } from "../config/offload.ts";
 import type { Log } from "../base/log.ts";
+import { reportFields, STATS_REQUEST } from "../control/node_report.ts";
+import { PeerNames } from "../control/peer_names.ts";
+import type { RequestHandler } from "../control/request.ts";
 import { ConfigurationError } from "../wireguard/configuration.ts";
 import type { DeviceEvent } from "../wireguard/events.ts";
 import { DEFAULT_SESSION_LIMITS, SEND_MESSAGES_MAX, type SessionLimits } from "../lane/limits.ts";
-import { uapiPath } from "./paths.ts";
+import { Ending } from "./ending.ts";
+import { newSocketFolder, newSocketPath, uapiPath } from "./paths.ts";
 import { SetupError } from "./setup_error.ts";
 import { TunNode } from "./tun_node.ts";
 import { UapiServer } from "./uapi_server.ts";
@@ -37,8 +41,19 @@ export interface DaemonOptions {
   readonly uapiFd?: number;
   readonly limits?: SessionLimits;
   readonly fault?: string;
+  /** An end that heeds signals already; by default one is made. */
+  readonly ending?: Ending;
+  /**
+   * Called when the end has begun, while the interface still works; everything else waits until the
+   * promise resolves. It does not reject.
+   */
+  readonly beforeEnd?: () => Promise<void>;
+  /** How logs and reports call the peers; their keys by default. */
+  readonly peerNames?: PeerNames;
   /** Told of what happens to handshakes, beside the log. */
   readonly onEvent?: (event: DeviceEvent) => void;
+  /** Told every two seconds whether the data plane moves. */
+  readonly onBeat?: (isAlive: boolean) => void;
 }
 
 /** A running daemon. `ended` resolves with the exit code once everything is cleaned up. */
@@ -47,6 +62,8 @@ export interface Daemon {
   /** The interface's name as the kernel has it. */
   readonly interfaceName: string;
   readonly ended: Promise<number>;
+  /** What our own commands may ask for over the control socket; more may be added. */
+  readonly requests: Map<string, RequestHandler>;
   /** Whether the end has begun, for whatever reason. */
   readonly isEnding: boolean;
   /** Ends it as a signal would. */
@@ -55,8 +72,6 @@ export interface Daemon {
 
 /** Default of the sockets' buffers: larger ones only add latency under load. */
 export const SOCKET_BUFFER_BYTES = 2 * 1024 * 1024;
-
-const UAPI_FOLDER_MODE = 0o755;
 
 /** A listening control socket, and its file where there is one. */
 interface ControlSocket {
@@ -75,8 +90,8 @@ interface ControlSocket {
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { log, offload } = options;
   makeUndumpable();
-  const ending = new Ending();
-  ending.heedSignals();
+  const ending = options.ending ?? new Ending();
+  if (options.ending === undefined) ending.heedSignals();
   const tun = openInterface(options);
   let socket: ControlSocket | null = null;
   try {
@@ -94,10 +109,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       limits: options.limits ?? DEFAULT_SESSION_LIMITS,
       fault: options.fault ?? "",
       log,
+      peerNames: options.peerNames ?? new PeerNames(),
       onEvent: options.onEvent,
+      onBeat: options.onBeat,
       onEnd: (reason, code) => ending.begin(reason, code),
     });
+    const requests = new Map<string, RequestHandler>();
+    requests.set(STATS_REQUEST, () => reportFields(node.report()));
     const server = new UapiServer({
+      requests,
       reactor: node.reactor,
       target: node,
       listenerFd: socket.fd,
@@ -105,43 +125,12 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       onSocketRemoved: () => ending.begin("the control socket was removed", 0),
       interfaceIndex: (name) => interfaceIndex(cString(name)),
     });
-    return supervise(log, { node, server, tun, socketPath: socket.path }, ending);
+    return supervise(options, { node, server, tun, requests, socketPath: socket.path }, ending);
   } catch (error) {
     if (socket?.path !== undefined && socket.isOwn) removeFile(socket.path);
     if (socket !== null) closeFd(socket.fd);
     closeFd(tun.fd);
     throw error;
-  }
-}
-
-/** The end of a daemon: the first reason counts. */
-class Ending {
-  readonly #begun = Promise.withResolvers<{ reason: string; code: number }>();
-  #isBegun = false;
-  #signals = 0;
-
-  get isBegun(): boolean {
-    return this.#isBegun;
-  }
-
-  /** Resolves when the end begins. */
-  get begun(): Promise<{ reason: string; code: number }> {
-    return this.#begun.promise;
-  }
-
-  begin(reason: string, code: number): void {
-    this.#isBegun = true;
-    this.#begun.resolve({ reason, code });
-  }
-
-  /** The first SIGINT or SIGTERM begins the end, the second one ends the process at once. */
-  heedSignals(): void {
-    const onSignal = () => {
-      if (++this.#signals > 1) Deno.exit(1);
-      this.begin("asked to stop by a signal", 0);
-    };
-    Deno.addSignalListener("SIGINT", onSignal);
-    Deno.addSignalListener("SIGTERM", onSignal);
   }
 }
 
@@ -164,9 +153,10 @@ function setDefaultMtu(name: string): void {
 }
 
 function listen(name: string, passedFd?: number): ControlSocket {
-  const path = uapiPath(name);
-  if (passedFd !== undefined) return adoptSocket(passedFd, path);
-  makeFolders(path.slice(0, path.lastIndexOf("/")), UAPI_FOLDER_MODE);
+  if (passedFd !== undefined) return adoptSocket(passedFd, uapiPath(name));
+  const folder = newSocketFolder();
+  makeFolders(folder.path, folder.mode);
+  const path = newSocketPath(name);
   return { fd: listenUnix(path), path, watch: new PathWatch(path), isOwn: true };
 }
 
@@ -195,14 +185,17 @@ interface DaemonParts {
   readonly node: TunNode;
   readonly server: UapiServer;
   readonly tun: TunHandle;
+  readonly requests: Map<string, RequestHandler>;
   readonly socketPath: string | undefined;
 }
 
-function supervise(log: Log, parts: DaemonParts, ending: Ending): Daemon {
-  const { node, server, tun, socketPath } = parts;
+function supervise(options: DaemonOptions, parts: DaemonParts, ending: Ending): Daemon {
+  const { log } = options;
+  const { node, server, tun, requests, socketPath } = parts;
   const ended = ending.begun.then(async ({ reason, code }) => {
     if (code === 0) log.info(`ending: ${reason}`);
     else log.error(reason);
+    await options.beforeEnd?.();
     server.close();
     if (socketPath !== undefined) removeFile(socketPath);
     await node.stop();
@@ -213,6 +206,7 @@ function supervise(log: Log, parts: DaemonParts, ending: Ending): Daemon {
     node,
     interfaceName: tun.name,
     ended,
+    requests,
     stop: (reason, code = 0) => ending.begin(reason, code),
     get isEnding() {
       return ending.isBegun;

@@ -1,6 +1,6 @@
 /** What the device tells of its handshakes, as log lines; repeats are counted, not written out. */
 import type { Log } from "../base/log.ts";
-import { peerName } from "../control/key_text.ts";
+import type { PeerNames } from "../control/peer_names.ts";
 import { type DeviceEvent, DeviceEventCode, explainDeviceEvent } from "../wireguard/events.ts";
 
 /** Lines per code within this time; a flood of garbage must not become a flood of lines. */
@@ -23,10 +23,12 @@ const QUIET: ReadonlySet<string> = new Set([
 /** Writes events to a log. */
 export class EventLog {
   readonly #log: Log;
+  readonly #names: PeerNames;
   readonly #windows = new Map<string, { startMs: number; lines: number; suppressed: number }>();
 
-  constructor(log: Log) {
+  constructor(log: Log, names: PeerNames) {
     this.#log = log;
+    this.#names = names;
   }
 
   /** Writes one event, or counts it if there were too many like it. */
@@ -37,7 +39,7 @@ export class EventLog {
       return;
     }
     window.lines++;
-    const peer = event.publicKey === null ? "" : `${peerName(event.publicKey)}: `;
+    const peer = event.publicKey === null ? "" : `${this.#names.of(event.publicKey)}: `;
     const text = `${peer}${explainDeviceEvent(event)}`;
     if (QUIET.has(event.code)) this.#log.debug(text);
     else this.#log.warn(text);

@@ -9,10 +9,15 @@ import { excludeFromDumps, lockPages } from "../../ffi/pages.ts";
 import { systemRandom } from "../../ffi/random.ts";
 import type { TunHandle } from "../../ffi/tun.ts";
 import { UdpSocketPair } from "../../ffi/udp.ts";
+import { dropReasonName } from "../base/drop_reason.ts";
 import type { Log } from "../base/log.ts";
+import { VERSION } from "../base/version.ts";
+import type { NodeReport, OffloadState, PeerReport } from "../control/node_report.ts";
+import type { PeerNames } from "../control/peer_names.ts";
 import { NobleCrypto } from "../crypto/noble.ts";
 import type { NoiseCrypto } from "../crypto/noise_crypto.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
+import { LaneCounter } from "../lane/counters.ts";
 import type { SessionLimits } from "../lane/limits.ts";
 import {
   LaneNotice,
@@ -34,6 +39,7 @@ import type { DeviceEvent } from "../wireguard/events.ts";
 import { rehearseHandshake } from "../wireguard/rehearsal.ts";
 import { EventLog } from "./event_log.ts";
 import { PeerSockets } from "./peer_sockets.ts";
+import { RateMeter } from "./rate_meter.ts";
 import { Reactor } from "./reactor.ts";
 import { TunWatch } from "./tun_watch.ts";
 import { WorkerSet } from "./worker_set.ts";
@@ -58,6 +64,9 @@ export interface TunNodeOptions {
   /** A fault for a worker to act out, for tests; empty in real life. */
   readonly fault: string;
   readonly log: Log;
+  readonly peerNames: PeerNames;
+  /** Told every two seconds whether the data plane moves. */
+  readonly onBeat?: (isAlive: boolean) => void;
   /** Told of what happens to handshakes, beside the log. */
   readonly onEvent?: (event: DeviceEvent) => void;
   /** The node cannot go on; called once. `code` is the exit code that fits. */
@@ -95,6 +104,11 @@ export class TunNode implements ConfigurationTarget {
   readonly #mainSignal = new EventFd();
   readonly #laneSignal = new EventFd();
   readonly #mainBell: Doorbell;
+  readonly #rates = new RateMeter();
+  readonly #startedMs = systemClock.nowMs();
+  /** Offloads that were given up because the kernel refused them. */
+  readonly #fallbacks = new Set<string>();
+  #cipher = "";
   #tunWatch: TunWatch | null = null;
   #isEnding = false;
 
@@ -125,6 +139,7 @@ export class TunNode implements ConfigurationTarget {
     this.#workers = new WorkerSet({
       onReady: (events) => this.#guard(() => this.#reactor.dispatch(events)),
       onFailure: (message) => this.#end(message, 1),
+      onBeat: (isAlive) => this.#guard(() => this.#onBeat(isAlive)),
     });
     this.#control = this.#makeControl();
   }
@@ -169,6 +184,62 @@ export class TunNode implements ConfigurationTarget {
     return this.#control.status();
   }
 
+  /** What the data plane has done so far, and how it does it. */
+  report(): NodeReport {
+    const { encryptors } = this.#options;
+    const control = this.#control;
+    const counters = Object.entries(LaneCounter).map(([name, counter]): [string, number] => [
+      name,
+      control.channels.reduce((sum, lane) => sum + lane.counters.value(counter), 0),
+    ]);
+    const drops = Array.from(control.device.drops, (packets, reason) => ({
+      reason: dropReasonName(reason),
+      packets: control.channels.reduce((sum, lane) => sum + lane.counters.dropped(reason), packets),
+    }));
+    return {
+      version: VERSION,
+      uptimeMs: systemClock.nowMs() - this.#startedMs,
+      cipher: this.#cipher,
+      encryptors,
+      mtu: control.channels[0].word(LaneWord.Mtu),
+      offloads: this.#offloads(),
+      counters: new Map(counters),
+      drops: drops.slice(1).filter(({ packets }) => packets > 0),
+      peers: this.#peerReports(),
+    };
+  }
+
+  #offloads(): Map<string, OffloadState> {
+    const { sendMessagesMax, udpGro, tun, tunGro } = this.#options;
+    const wanted: [string, boolean][] = [
+      ["udp-gso", sendMessagesMax > 1],
+      ["udp-gro", udpGro],
+      ["tun-tso", tun.tcpSegmentation],
+      ["tun-uso", tun.udpSegmentation],
+      ["tun-gro", tunGro.tcp],
+    ];
+    return new Map(wanted.map(([name, isOn]): [string, OffloadState] => [
+      name,
+      !isOn ? "off" : this.#fallbacks.has(name) ? "fallback" : "on",
+    ]));
+  }
+
+  #peerReports(): PeerReport[] {
+    const reports: PeerReport[] = [];
+    for (const { keyText } of this.#control.device.traffic()) {
+      const rates = this.#rates.of(keyText);
+      const friendlyName = this.#options.peerNames.friendly(keyText);
+      const isSilent = rates.rxBytesPerSecond + rates.txBytesPerSecond === 0;
+      if (!isSilent || friendlyName !== "") reports.push({ keyText, friendlyName, ...rates });
+    }
+    return reports;
+  }
+
+  #onBeat(isAlive: boolean): void {
+    this.#rates.sample(this.#control.device.traffic(), systemClock.nowMs());
+    this.#options.onBeat?.(isAlive);
+  }
+
   /** Stops the lanes, closes the sockets and wipes the keys; bounded to about a second. */
   async stop(): Promise<void> {
     if (this.#isEnding) return;
@@ -180,7 +251,7 @@ export class TunNode implements ConfigurationTarget {
   }
 
   #makeControl(): ControlPlane {
-    const eventLog = new EventLog(this.#options.log);
+    const eventLog = new EventLog(this.#options.log, this.#options.peerNames);
     return new ControlPlane({
       slab: this.#slab,
       plan: this.#plan,
@@ -226,8 +297,8 @@ export class TunNode implements ConfigurationTarget {
       const start = { ...common, role: "encryptor", lane: 0, laneBellFd, encryptorBellFd } as const;
       this.#workers.start("encryptor0", start);
     }
-    const cipher = await this.#workers.running();
-    log.debug(`packet cipher: ${cipher}`);
+    this.#cipher = await this.#workers.running();
+    log.debug(`packet cipher: ${this.#cipher}`);
     this.#reactor.watch(this.#mainSignal.fd, () => this.#onBell());
     this.#onBell();
     this.#watchTun();
@@ -272,9 +343,11 @@ export class TunNode implements ConfigurationTarget {
   #onLaneNotice(bits: number): void {
     if ((bits & LaneNotice.TunGone) !== 0) this.#end("the TUN interface is gone", 0);
     if ((bits & LaneNotice.SendFallback) !== 0) {
+      this.#fallbacks.add("udp-gso");
       this.#options.log.warn("the network device cannot segment UDP: datagrams now go one by one");
     }
     if ((bits & LaneNotice.TunFallback) !== 0) {
+      this.#fallbacks.add("tun-gro");
       this.#options.log.warn("the kernel refuses coalesced TUN writes: packets now go one by one");
     }
     if ((bits & LaneNotice.Sockets) !== 0) {

@@ -7,6 +7,7 @@ import { closeFd } from "../../ffi/descriptor.ts";
 import { EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
 import type { PathWatch } from "../../ffi/path_watch.ts";
 import { acceptUnix, readSocket, writeSocket } from "../../ffi/unix_socket.ts";
+import type { RequestHandlers } from "../control/request.ts";
 import { UapiSession } from "../control/uapi.ts";
 import type { ConfigurationTarget } from "../wireguard/configuration.ts";
 import type { Reactor } from "./reactor.ts";
@@ -27,6 +28,8 @@ export interface UapiServerOptions {
   readonly onSocketRemoved: () => void;
   /** Resolves the zone of a link-local endpoint. */
   readonly interfaceIndex: (name: string) => number;
+  /** Requests of our own commands. */
+  readonly requests: RequestHandlers;
 }
 
 /** Serves until `close`. */
@@ -68,8 +71,12 @@ export class UapiServer {
   }
 
   #serve(fd: number): Connection {
-    const { reactor, target, interfaceIndex } = this.#options;
-    const session = new UapiSession(target, { interfaceIndex });
+    const { reactor, target, interfaceIndex, requests } = this.#options;
+    const session = new UapiSession(target, {
+      interfaceIndex,
+      requests,
+      onOutput: () => connection.onOutput(),
+    });
     const connection: Connection = new Connection(fd, reactor, session, () => {
       this.#connections.delete(connection);
     });
@@ -78,7 +85,8 @@ export class UapiServer {
 }
 
 class Connection {
-  readonly #token: number;
+  /** -1 while an answer is being made: a client that leaves meanwhile must not wake main up. */
+  #token: number;
   readonly #buffer = new Uint8Array(READ_BYTES);
   #unsent: Uint8Array<ArrayBuffer> | null = null;
   #isClosed = false;
@@ -101,6 +109,13 @@ class Connection {
     this.onClosed();
   }
 
+  /** The session has an answer that it could not give at once. */
+  onOutput(): void {
+    if (this.#isClosed) return;
+    this.#token = this.reactor.watch(this.fd, () => this.#onReady());
+    this.#onReady();
+  }
+
   #onReady(): void {
     for (let i = 0; i < READS_PER_VISIT; i++) {
       if (!this.#write()) return;
@@ -111,7 +126,11 @@ class Connection {
       if (bytes <= 0) return this.close();
       this.session.onData(this.#buffer.subarray(0, bytes));
     }
-    if (this.#write() && this.session.closed) this.close();
+    if (!this.#write()) return;
+    if (this.session.closed) return this.close();
+    if (this.session.wantsInput) return;
+    this.reactor.unwatch(this.#token);
+    this.#token = -1;
   }
 
   /** Sends what the session has to say; false when the client has to read first, or is gone. */

@@ -21,6 +21,8 @@ export interface WorkerSetObserver {
   onReady(events: readonly number[]): void;
   /** A worker is dead or hangs. */
   onFailure(message: string): void;
+  /** Every two seconds; whether all lanes have answered the beat before. */
+  onBeat(isAlive: boolean): void;
 }
 
 /** Starts workers and watches them. */
@@ -78,9 +80,11 @@ export class WorkerSet {
   watch(control: ControlPlane): void {
     const missed = control.channels.map(() => 0);
     this.#beats = setInterval(() => {
+      let isAllAlive = true;
       control.channels.forEach((channels, lane) => {
         const isAlive = channels.word(LaneWord.BeatAnswer) === channels.word(LaneWord.Beat);
         missed[lane] = isAlive ? 0 : missed[lane] + 1;
+        isAllAlive &&= isAlive;
         if (missed[lane] >= BEATS_MISSED_MAX) {
           const seconds = BEATS_MISSED_MAX * BEAT_INTERVAL_MS / 1000;
           this.#observer.onFailure(`lane ${lane} has not moved for ${seconds} s`);
@@ -88,6 +92,7 @@ export class WorkerSet {
         channels.setWord(LaneWord.Beat, channels.word(LaneWord.Beat) + (isAlive ? 1 : 0));
         control.postToLane(lane, LaneCommand.Beat);
       });
+      this.#observer.onBeat(isAllAlive);
     }, BEAT_INTERVAL_MS);
   }
 

@@ -19,7 +19,7 @@ import type { AllowedIps } from "../tables/allowed_ips.ts";
 import type { EndpointBytes } from "../tables/endpoint.ts";
 import type { EpochTable } from "../tables/epoch.ts";
 import { type KeypairTable, KeypairWord } from "../tables/keypair_table.ts";
-import { PeerEvent, type PeerTable, PeerWord } from "../tables/peer_table.ts";
+import { PeerEvent, PeerField, type PeerTable, PeerWord } from "../tables/peer_table.ts";
 import { toHex, wipe } from "./bytes.ts";
 import type { ConfigurationTarget, DeviceChange, DeviceStatus } from "./configuration.ts";
 import { Configurator, type SocketSettings } from "./configurator.ts";
@@ -63,6 +63,14 @@ export interface DeviceOptions {
   readonly laneOf?: (peerSlot: number) => number;
   /** What `lastTimestamp` returned before a restart. */
   readonly lastTimestamp?: Uint8Array;
+}
+
+/** How much has gone to and come from a peer so far, handshakes included. */
+export interface PeerTraffic {
+  /** The public key in hexadecimal. */
+  readonly keyText: string;
+  readonly rxBytes: number;
+  readonly txBytes: number;
 }
 
 /** A WireGuard device, less its data plane. */
@@ -220,6 +228,20 @@ export class Device implements ConfigurationTarget {
   /** The configuration, keys included, and what is known of each peer. */
   status(): DeviceStatus {
     return this.#configurator.status();
+  }
+
+  /** The traffic of each peer, in the order in which they were added. */
+  *traffic(): Generator<PeerTraffic> {
+    const table = this.#table;
+    for (const { slot, keyText } of this.#peers.values()) {
+      yield {
+        keyText,
+        rxBytes: table.field(slot, PeerField.RxBytes) +
+          table.field(slot, PeerField.HandshakeRxBytes),
+        txBytes: table.field(slot, PeerField.TxBytes) +
+          table.field(slot, PeerField.HandshakeTxBytes),
+      };
+    }
   }
 
   /** Zeroes all key material; the lanes must have stopped. */

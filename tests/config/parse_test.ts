@@ -3,7 +3,7 @@ import { SeededRandom } from "../../src/base/random.ts";
 import { formatDiagnostic } from "../../src/config/diagnostic.ts";
 import { parseConfig, type ParseOptions } from "../../src/config/parse.ts";
 import type { NodeConfig } from "../../src/config/types.ts";
-import { formatPrefix } from "../../src/control/address_text.ts";
+import { formatAddress, formatPrefix } from "../../src/control/address_text.ts";
 import { formatKeyBase64 } from "../../src/control/key_text.ts";
 
 const key = (byte: number) => formatKeyBase64(new Uint8Array(32).fill(byte));
@@ -97,6 +97,8 @@ Deno.test("what a file leaves out is absent, or has its default", () => {
     table: "auto",
     dnsServers: [],
     dnsSearchDomains: [],
+    hooks: { preUp: [], postUp: [], preDown: [], postDown: [] },
+    saveConfig: false,
   });
   assertEquals(Object.keys(config.device), ["privateKey", "peers"]);
   assertEquals(config.longhaul, {
@@ -210,7 +212,6 @@ Deno.test("no message repeats a key, wherever in the file it stands", () => {
           "MTU",
           "Table",
           "SaveConfig",
-          "PostUp",
           "Privatekye",
           "DNS",
         ].map((key) => `${key} = ${text}x`),
@@ -298,8 +299,9 @@ Deno.test("numbers out of their range are refused, with what was expected", () =
     ],
     ["MTU = 67", "f:3:7: error: MTU: expected a number from 68 to 65440, found `67`"],
     [
-      "Table = main",
-      "f:3:9: error: Table: expected `auto`, `off` or the number of a routing table, found `main`",
+      "Table = mains",
+      "f:3:9: error: Table: expected `auto`, `off`, or the number or name of a routing table, " +
+      "found `mains`",
     ],
   ];
   for (const [line, message] of cases) assertEquals(refused(INTERFACE + line), message);
@@ -399,16 +401,6 @@ Deno.test("an unknown section is refused, not ignored, and its keys are not repo
 });
 
 Deno.test("what is not supported yet is refused by name, never ignored", () => {
-  for (const key of ["PreUp", "PostUp", "PreDown", "PostDown"]) {
-    assertEquals(
-      refused(`${INTERFACE}${key} = echo "# %i"`),
-      `f:3:${key.length + 4}: error: ${key}: not supported yet; remove the line`,
-    );
-  }
-  assertEquals(
-    refused(`${INTERFACE}SaveConfig = true`),
-    "f:3:14: error: SaveConfig: not supported yet; remove the line",
-  );
   assertEquals(
     refused(`${INTERFACE}[Longhaul]\nServe = 10.0.0.0/8`),
     "f:4:9: error: Serve: not supported yet; remove the line",
@@ -423,13 +415,48 @@ Deno.test("what is not supported yet is refused by name, never ignored", () => {
   );
 });
 
-Deno.test("DNS is read, and a warning says that it is not obeyed yet", () => {
-  const text = `${INTERFACE}DNS = 10.0.0.53, fd00::53, example.org\n`;
-  assertEquals(messages(text), [
-    "wg0.conf:3:7: warning: DNS: not supported yet: name servers stay as they are",
-  ]);
-  const { dnsServers, dnsSearchDomains } = accepted(text).interface;
-  assertEquals([dnsServers.length, dnsSearchDomains], [2, ["example.org"]]);
+Deno.test("DNS is servers and search domains, separated by commas or spaces", () => {
+  const { dnsServers, dnsSearchDomains } = clean(
+    `${INTERFACE}DNS = 10.0.0.53, fd00::53 example.org\nDNS = 1.1.1.1 ~corp.example,~.\n`,
+  ).interface;
+  assertEquals(dnsServers.map(formatAddress), ["10.0.0.53", "fd00::53", "1.1.1.1"]);
+  assertEquals(dnsSearchDomains, ["example.org", "~corp.example", "~."]);
+  assertEquals(
+    refused(`${INTERFACE}DNS = 1.1.1`),
+    "f:3:7: error: DNS: expected the address of a server or a search domain, found `1.1.1`",
+  );
+});
+
+Deno.test("hooks are kept as they stand, in order, # and all", () => {
+  const { hooks } = clean(
+    `${INTERFACE}PostUp = iptables -A FORWARD -i %i -m comment --comment "# %i" -j ACCEPT # why\r\n` +
+      "postup = echo a=b, c\nPreUp = x\n# PreUp = no\nPreDown=a;b\nPostDown =  \nPostDown = z\n",
+  ).interface;
+  assertEquals(hooks, {
+    preUp: ["x"],
+    postUp: [
+      'iptables -A FORWARD -i %i -m comment --comment "# %i" -j ACCEPT # why',
+      "echo a=b, c",
+    ],
+    preDown: ["a;b"],
+    postDown: ["z"],
+  });
+});
+
+Deno.test("a routing table has a number, or a name that this machine knows", () => {
+  const table = (text: string) =>
+    accepted(`${INTERFACE}Table = ${text}`, {
+      routingTable: (name) => name === "vpn" ? 1234 : undefined,
+    }).interface.table;
+  assertEquals(["OFF", "0x10", "main", "vpn"].map(table), ["off", 16, 254, 1234]);
+});
+
+Deno.test("SaveConfig is true or false", () => {
+  assertEquals(clean(`${INTERFACE}SaveConfig = TRUE`).interface.saveConfig, true);
+  assertEquals(
+    refused(`${INTERFACE}SaveConfig = yes`),
+    "f:3:14: error: SaveConfig: expected `true` or `false`, found `yes`",
+  );
 });
 
 Deno.test("every error of a file is reported at once, and one bad line yields no config", () => {

@@ -166,6 +166,15 @@ Deno.test("runProgram() goes on when there is more output than it keeps", async 
   assertEquals([result.stdout, result.stderr, result.code], ["x".repeat(100), "end\n", 0]);
 });
 
+Deno.test("runProgram() feeds as much input as the program reads", async () => {
+  const input = "0123456789".repeat(100_000);
+  const options = { environment: ENVIRONMENT, timeoutMs: 10_000 };
+  const whole = await runProgram({ ...options, program: "wc", args: ["-c"], input });
+  assertEquals(whole.stdout.trim(), "1000000");
+  const part = await runProgram({ ...options, program: "head", args: ["-c", "3"], input });
+  assertEquals([part.code, part.stdout], [0, "012"]);
+});
+
 Deno.test("runProgram() ends a program that takes too long, even one that ignores SIGTERM", async () => {
   for (const [script, signal] of [["sleep 60", SIGTERM], ["trap '' TERM; sleep 60", SIGKILL]]) {
     const result = await runProgram({
