@@ -23,10 +23,11 @@ import type { RequestHandler } from "../control/request.ts";
 import { ConfigurationError } from "../wireguard/configuration.ts";
 import type { DeviceEvent } from "../wireguard/events.ts";
 import { DEFAULT_SESSION_LIMITS, SEND_MESSAGES_MAX, type SessionLimits } from "../lane/limits.ts";
+import type { StackConfig } from "../worker/stack_config.ts";
 import { Ending } from "./ending.ts";
 import { newSocketFolder, newSocketPath, uapiPath } from "./paths.ts";
 import { SetupError } from "./setup_error.ts";
-import { TunNode } from "./tun_node.ts";
+import { NodeProcess } from "./node_process.ts";
 import { UapiServer } from "./uapi_server.ts";
 
 /** What a daemon is started with. */
@@ -36,6 +37,8 @@ export interface DaemonOptions {
   readonly encryptors: number;
   readonly socketBufferBytes: number;
   readonly offload: OffloadConfig;
+  /** A userspace stack in the place of an interface of the kernel. */
+  readonly stack?: StackConfig;
   /** Descriptors that were passed in, from WG_TUN_FD and WG_UAPI_FD. */
   readonly tunFd?: number;
   readonly uapiFd?: number;
@@ -58,8 +61,8 @@ export interface DaemonOptions {
 
 /** A running daemon. `ended` resolves with the exit code once everything is cleaned up. */
 export interface Daemon {
-  readonly node: TunNode;
-  /** The interface's name as the kernel has it. */
+  readonly node: NodeProcess;
+  /** The interface's name as the kernel has it; without one, what was asked for. */
   readonly interfaceName: string;
   readonly ended: Promise<number>;
   /** What our own commands may ask for over the control socket; more may be added. */
@@ -92,19 +95,21 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   makeUndumpable();
   const ending = options.ending ?? new Ending();
   if (options.ending === undefined) ending.heedSignals();
-  const tun = openInterface(options);
+  const tun = options.stack === undefined ? openInterface(options) : null;
+  const interfaceName = tun?.name ?? options.interfaceName;
   let socket: ControlSocket | null = null;
   try {
-    socket = listen(tun.name, options.uapiFd);
-    const node = await TunNode.start({
+    socket = listen(interfaceName, options.uapiFd);
+    const node = await NodeProcess.start({
       tun,
+      stack: options.stack ?? null,
       encryptors: options.encryptors,
       socketBufferBytes: options.socketBufferBytes,
       sendMessagesMax: sendMessagesMax(offload),
       udpGro: offload.udpGro,
       tunGro: {
-        tcp: offload.tunGro && tun.tcpSegmentation,
-        udp: offload.tunGro && tun.udpSegmentation,
+        tcp: tun === null || (offload.tunGro && tun.tcpSegmentation),
+        udp: tun !== null && offload.tunGro && tun.udpSegmentation,
       },
       limits: options.limits ?? DEFAULT_SESSION_LIMITS,
       fault: options.fault ?? "",
@@ -125,11 +130,18 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       onSocketRemoved: () => ending.begin("the control socket was removed", 0),
       interfaceIndex: (name) => interfaceIndex(cString(name)),
     });
-    return supervise(options, { node, server, tun, requests, socketPath: socket.path }, ending);
+    return supervise(options, {
+      node,
+      server,
+      tun,
+      interfaceName,
+      requests,
+      socketPath: socket.path,
+    }, ending);
   } catch (error) {
     if (socket?.path !== undefined && socket.isOwn) removeFile(socket.path);
     if (socket !== null) closeFd(socket.fd);
-    closeFd(tun.fd);
+    if (tun !== null) closeFd(tun.fd);
     throw error;
   }
 }
@@ -182,16 +194,17 @@ function sendMessagesMax(offload: OffloadConfig): number {
 
 /** The parts of a daemon that runs. */
 interface DaemonParts {
-  readonly node: TunNode;
+  readonly node: NodeProcess;
   readonly server: UapiServer;
-  readonly tun: TunHandle;
+  readonly tun: TunHandle | null;
+  readonly interfaceName: string;
   readonly requests: Map<string, RequestHandler>;
   readonly socketPath: string | undefined;
 }
 
 function supervise(options: DaemonOptions, parts: DaemonParts, ending: Ending): Daemon {
   const { log } = options;
-  const { node, server, tun, requests, socketPath } = parts;
+  const { node, server, tun, interfaceName, requests, socketPath } = parts;
   const ended = ending.begun.then(async ({ reason, code }) => {
     if (code === 0) log.info(`ending: ${reason}`);
     else log.error(reason);
@@ -199,12 +212,12 @@ function supervise(options: DaemonOptions, parts: DaemonParts, ending: Ending): 
     server.close();
     if (socketPath !== undefined) removeFile(socketPath);
     await node.stop();
-    closeFd(tun.fd);
+    if (tun !== null) closeFd(tun.fd);
     return code;
   });
   return {
     node,
-    interfaceName: tun.name,
+    interfaceName,
     ended,
     requests,
     stop: (reason, code = 0) => ending.begin(reason, code),

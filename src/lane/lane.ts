@@ -85,6 +85,8 @@ export class Lane {
   isStopping = false;
   /** Called when main has put new UDP sockets into the lane's block. */
   onSocketsChanged: () => void = () => {};
+  /** Called when main has written another config for the stack. */
+  onStackConfig: () => void = () => {};
   /** Sockets of the host that forward to and from the stack. */
   hostWork: HostWork | null = null;
 
@@ -374,6 +376,7 @@ export class Lane {
       this.#notice(LaneNotice.Sockets);
     }
     if ((bits & LaneCommand.ForgetKeys) !== 0) this.context.stage.forgetKeys();
+    if ((bits & LaneCommand.Stack) !== 0) this.onStackConfig();
     if ((bits & LaneCommand.Stop) !== 0) this.isStopping = true;
   }
 

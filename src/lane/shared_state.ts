@@ -51,7 +51,7 @@ export const LaneWord = {
  * Requests to the lane as a whole. They do not go through the mailbox, where a request for a peer
  * that has to wait for the socket would hold them up.
  */
-export const LaneCommand = { Beat: 1, Sockets: 2, Stop: 4, ForgetKeys: 8 } as const;
+export const LaneCommand = { Beat: 1, Sockets: 2, Stop: 4, ForgetKeys: 8, Stack: 16 } as const;
 /** Notices from the lane as a whole: bits of the event mailbox's last subject. */
 export const LaneNotice = {
   Sockets: 1,

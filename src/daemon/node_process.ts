@@ -1,6 +1,7 @@
 /**
- * A node over a TUN interface: puts together the slab, the workers, the control plane, the UDP
- * sockets and the watch over the interface, and takes them apart again.
+ * A node as a process: puts together the slab, the workers, the control plane, the UDP sockets, and
+ * what the node is attached to: a TUN interface with a watch over it, or a userspace stack in the
+ * lane. And takes them apart again.
  */
 import { systemClock } from "../../ffi/clock.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
@@ -20,6 +21,7 @@ import { selectNoiseCrypto } from "../crypto/select.ts";
 import { LaneCounter } from "../lane/counters.ts";
 import type { SessionLimits } from "../lane/limits.ts";
 import {
+  LaneCommand,
   LaneNotice,
   LaneWord,
   MAIN_SCRATCH_SYSCALLS,
@@ -37,6 +39,8 @@ import type {
 } from "../wireguard/configuration.ts";
 import type { DeviceEvent } from "../wireguard/events.ts";
 import { rehearseHandshake } from "../wireguard/rehearsal.ts";
+import { type StackConfig, writeStackConfig } from "../worker/stack_config.ts";
+import { planStack, stackBytes } from "../worker/stack_plan.ts";
 import { EventLog } from "./event_log.ts";
 import { PeerSockets } from "./peer_sockets.ts";
 import { RateMeter } from "./rate_meter.ts";
@@ -51,9 +55,10 @@ const REHEARSALS = 5;
 const SEAL_BATCHES = { inline: 8, ring: 24 } as const;
 const OPEN_BATCHES = { inline: 2, ring: 24 } as const;
 
-/** What a node over a TUN is made of. */
-export interface TunNodeOptions {
-  readonly tun: TunHandle;
+/** What a node is made of; it has a TUN, a stack, or both. */
+export interface NodeProcessOptions {
+  readonly tun: TunHandle | null;
+  readonly stack: StackConfig | null;
   /** 0: seal and open inside the lane; 1: in a worker of its own. */
   readonly encryptors: number;
   readonly socketBufferBytes: number;
@@ -92,8 +97,8 @@ function guardKeys(memory: FfiMemory, plan: SharedPlan): void {
 }
 
 /** A running node; see the module's text. */
-export class TunNode implements ConfigurationTarget {
-  readonly #options: TunNodeOptions;
+export class NodeProcess implements ConfigurationTarget {
+  readonly #options: NodeProcessOptions;
   readonly #slab: Slab;
   readonly #plan: SharedPlan;
   readonly #reactor: Reactor;
@@ -112,7 +117,7 @@ export class TunNode implements ConfigurationTarget {
   #tunWatch: TunWatch | null = null;
   #isEnding = false;
 
-  private constructor(options: TunNodeOptions) {
+  private constructor(options: NodeProcessOptions) {
     this.#options = options;
     const placement = options.encryptors === 0 ? "inline" : "ring";
     this.#plan = planShared({
@@ -120,10 +125,12 @@ export class TunNode implements ConfigurationTarget {
       sealBatches: SEAL_BATCHES[placement],
       openBatches: OPEN_BATCHES[placement],
       indexSecret: new DataView(systemRandom.fill(new Uint8Array(4)).buffer).getInt32(0),
+      stackBytes: options.stack === null ? 0 : stackBytes(),
     });
     this.#slab = createSlab(this.#plan.byteLength);
     const memory = new FfiMemory(this.#slab);
     guardKeys(memory, this.#plan);
+    if (options.stack !== null) this.#writeStack(options.stack);
     this.#mainBell = new Doorbell(this.#slab, this.#plan.mainBellAt, () => {});
     this.#udp = new UdpSocketPair(
       memory,
@@ -145,8 +152,8 @@ export class TunNode implements ConfigurationTarget {
   }
 
   /** Starts a node; it works when the promise resolves. */
-  static async start(options: TunNodeOptions): Promise<TunNode> {
-    const node = new TunNode(options);
+  static async start(options: NodeProcessOptions): Promise<NodeProcess> {
+    const node = new NodeProcess(options);
     await node.#startWorkers();
     return node;
   }
@@ -214,10 +221,11 @@ export class TunNode implements ConfigurationTarget {
     const wanted: [string, boolean][] = [
       ["udp-gso", sendMessagesMax > 1],
       ["udp-gro", udpGro],
-      ["tun-tso", tun.tcpSegmentation],
-      ["tun-uso", tun.udpSegmentation],
-      ["tun-gro", tunGro.tcp],
     ];
+    if (tun !== null) {
+      wanted.push(["tun-tso", tun.tcpSegmentation], ["tun-uso", tun.udpSegmentation]);
+      wanted.push(["tun-gro", tunGro.tcp]);
+    }
     return new Map(wanted.map(([name, isOn]): [string, OffloadState] => [
       name,
       !isOn ? "off" : this.#fallbacks.has(name) ? "fallback" : "on",
@@ -238,6 +246,24 @@ export class TunNode implements ConfigurationTarget {
   #onBeat(isAlive: boolean): void {
     this.#rates.sample(this.#control.device.traffic(), systemClock.nowMs());
     this.#options.onBeat?.(isAlive);
+  }
+
+  /** Says that a node without an interface is up: it has no other way to learn it. */
+  bringUp(): void {
+    this.openSockets();
+    this.#control.onInterfaceUp();
+    this.#arm();
+  }
+
+  /** Gives the stack of the lane another config; flows that exist go on. */
+  configureStack(stack: StackConfig): void {
+    this.#writeStack(stack);
+    this.#control.postToLane(0, LaneCommand.Stack);
+  }
+
+  #writeStack(stack: StackConfig): void {
+    const { configAt } = planStack(this.#plan.lanes[0].stackAt);
+    writeStackConfig(this.#slab, configAt, stack);
   }
 
   /** Stops the lanes, closes the sockets and wipes the keys; bounded to about a second. */
@@ -285,13 +311,13 @@ export class TunNode implements ConfigurationTarget {
       ...common,
       role: "lane",
       lane: 0,
-      tunFd: tun.fd,
+      tunFd: tun?.fd ?? -1,
       laneBellFd,
       mainBellFd: this.#mainSignal.fd,
       encryptorBellFd,
       limits,
       sendMessagesMax: this.#options.sendMessagesMax,
-      tunOffload: { vnetHeaders: tun.vnetHeader, ...this.#options.tunGro },
+      tunOffload: { vnetHeaders: tun?.vnetHeader ?? false, ...this.#options.tunGro },
     });
     if (encryptors > 0) {
       const start = { ...common, role: "encryptor", lane: 0, laneBellFd, encryptorBellFd } as const;
@@ -301,13 +327,13 @@ export class TunNode implements ConfigurationTarget {
     log.debug(`packet cipher: ${this.#cipher}`);
     this.#reactor.watch(this.#mainSignal.fd, () => this.#onBell());
     this.#onBell();
-    this.#watchTun();
+    if (tun !== null) this.#watchTun(tun);
     this.#workers.watch(this.#control);
   }
 
-  #watchTun(): void {
+  #watchTun(tun: TunHandle): void {
     const { log } = this.#options;
-    this.#tunWatch = new TunWatch(this.#options.tun.fd, this.#reactor, {
+    this.#tunWatch = new TunWatch(tun.fd, this.#reactor, {
       onUp: () => this.#onUp(),
       onDown: () => {
         log.info("interface is down");
