@@ -3,15 +3,17 @@
  * events of their sockets, and their timeouts. The driver of the lane calls `turn` once per turn,
  * after what has come in has gone through the stack and before the stack's output leaves.
  */
+import type { DropCounters } from "../netstack/counters.ts";
 import { FlowSlots } from "./flow_slots.ts";
 import type { HostSockets } from "./host_sockets.ts";
 import { DEFAULT_FORWARD_LIMITS, type ForwardLimits, SWEEP_INTERVAL_MS } from "./limits.ts";
 import { type LocalService, ServiceTable } from "./local_services.ts";
-import { type DropCounters, TcpForwarder } from "./tcp_forwarder.ts";
+import { TcpForwarder, type TurnTime } from "./tcp_forwarder.ts";
 
 /** What a forwarder is made of. */
 export interface LocalForwarderOptions {
   readonly host: HostSockets;
+  readonly time: TurnTime;
   readonly counters: DropCounters;
   readonly services: readonly LocalService[];
   readonly limits?: ForwardLimits;
@@ -30,6 +32,7 @@ export class LocalForwarder {
     this.#host = options.host;
     this.tcp = new TcpForwarder({
       host: options.host,
+      time: options.time,
       slots: this.#slots,
       limits: options.limits ?? DEFAULT_FORWARD_LIMITS,
       counters: options.counters,
@@ -45,11 +48,6 @@ export class LocalForwarder {
   /** Offers other services from now on; flows that exist go on. */
   setServices(services: readonly LocalService[]): void {
     this.tcp.services = new ServiceTable(services);
-  }
-
-  /** Sets the time of the turn; before the stack is given anything in it. */
-  beginTurn(nowMs: number): void {
-    this.tcp.nowMs = nowMs;
   }
 
   /**

@@ -3,6 +3,7 @@
  * the stack's SYNs, owns the flows, and gives each its turn to read.
  */
 import { DropReason } from "../base/drop_reason.ts";
+import type { DropCounters } from "../netstack/counters.ts";
 import type { PendingTcp, TcpAcceptor } from "../netstack/tcp/tcp_socket.ts";
 import { ClientQuota } from "./client_quota.ts";
 import type { FlowSlots } from "./flow_slots.ts";
@@ -12,14 +13,15 @@ import type { ServiceTable } from "./local_services.ts";
 import { DialEnd, type DialOwner, TcpDial } from "./tcp_dial.ts";
 import { type FlowOwner, TcpFlow } from "./tcp_flow.ts";
 
-/** Where drops are counted; a lane's counters fit. */
-export interface DropCounters {
-  drop(reason: DropReason, packets?: number): void;
+/** Tells the time of the lane's turn; the stack does. */
+export interface TurnTime {
+  readonly nowMs: number;
 }
 
 /** What a forwarder is made of. */
 export interface TcpForwarderOptions {
   readonly host: HostSockets;
+  readonly time: TurnTime;
   readonly slots: FlowSlots;
   readonly limits: ForwardLimits;
   readonly counters: DropCounters;
@@ -30,8 +32,6 @@ export interface TcpForwarderOptions {
 /** The TCP flows of a lane. */
 export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
   readonly host: HostSockets;
-  /** Time of the lane's turn; set before anything else is called. */
-  nowMs = 0;
   /** What peers may reach. */
   services: ServiceTable;
   readonly #options: TcpForwarderOptions;
@@ -48,6 +48,10 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
     this.services = services;
     this.#options = options;
     this.#clients = new ClientQuota(limits.tcpFlowsPerClientMax, limits.dialsPerClientMax);
+  }
+
+  get nowMs(): number {
+    return this.#options.time.nowMs;
   }
 
   /** Flows that exist, without those that are being dialled. */

@@ -36,6 +36,7 @@ export class Scene {
   ) {
     this.forwarder = new LocalForwarder({
       host: this.host,
+      time: this,
       counters: {
         drop: (reason, packets = 1) =>
           this.drops.set(reason, (this.drops.get(reason) ?? 0) + packets),
@@ -43,7 +44,6 @@ export class Scene {
       services,
       limits: { ...DEFAULT_FORWARD_LIMITS, ...limits },
     });
-    this.forwarder.beginTurn(this.nowMs);
   }
 
   /** A SYN comes. */
@@ -59,7 +59,6 @@ export class Scene {
 
   /** One turn of the lane; whether it has more to do. */
   turn(): boolean {
-    this.forwarder.beginTurn(this.nowMs);
     const isBusy = this.forwarder.turn(true);
     this.forwarder.onTimeout(this.nowMs);
     return isBusy;
@@ -82,7 +81,6 @@ export class Scene {
       this.turn();
     }
     this.nowMs = endMs;
-    this.forwarder.beginTurn(endMs);
   }
 
   /** A flow over which bytes can go both ways. */
