@@ -8,6 +8,7 @@
  * read: main asks again when it has finished.
  */
 import { invariant } from "../base/invariant.ts";
+import type { BulkTask } from "../forward/bulk_transfer.ts";
 import type { LocalService } from "../forward/local_services.ts";
 import type { Slab } from "../memory/slab.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
@@ -23,17 +24,6 @@ export interface StackConfig {
   readonly services: readonly LocalService[];
   /** A bulk transfer to take part in, for `demo` and benches. */
   readonly bulk?: BulkTask;
-}
-
-/** One end of a bulk transfer. */
-export interface BulkTask {
-  /** A lane does each task once. */
-  readonly id: number;
-  /** The address of the other end; null to wait for it. */
-  readonly remote: Uint8Array | null;
-  readonly port: number;
-  /** How long to send. */
-  readonly durationMs: number;
 }
 
 const VERSION_WORD = 0;

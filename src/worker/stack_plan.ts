@@ -1,5 +1,6 @@
 /** How the memory of a lane's stack (`LanePlan.stackAt`) is divided. */
 import { HOST_SOCKET_SCRATCH_BYTES } from "../../ffi/host_socket.ts";
+import { BULK_REPORT_BYTES } from "../forward/bulk_report.ts";
 import { LinkEndpoint } from "../netstack/link_endpoint.ts";
 import { STACK_CONFIG_BYTES } from "./stack_config.ts";
 
@@ -8,7 +9,6 @@ const POOL_BYTES = 512 * 1024 * 1024;
 /** The largest UDP datagram. */
 export const DATAGRAM_BYTES_MAX = 65_535;
 const PAGE_BYTES = 4096;
-const BULK_REPORT_BYTES = 64;
 
 /** The places of one stack. */
 export interface StackPlan {
