@@ -2,9 +2,14 @@
  * What the program says of itself while it runs, by level. The daemon sends it through LogTape; the
  * protocol cores never log, they return events.
  */
+
+/** What a line is about, for programs that read logs: `{ peer: "phone", event: "gave-up" }`. */
+export type LogFields = Readonly<Record<string, string | number | boolean>>;
+
+/** One interface's log. A message is plain text for people; fields repeat what it says. */
 export interface Log {
-  debug(message: string): void;
-  info(message: string): void;
-  warn(message: string): void;
-  error(message: string): void;
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
 }

@@ -7,6 +7,7 @@ import { interfaceNameOf, isInterfaceName, modeWarning } from "../config/file_na
 import { parseConfig } from "../config/parse.ts";
 import type { PublicKeyOf } from "../config/peers.ts";
 import type { NodeConfig } from "../config/types.ts";
+import { routingTableNumber } from "../daemon/routing_table_names.ts";
 import { SetupError } from "../daemon/setup_error.ts";
 import { UsageError } from "./environment.ts";
 
@@ -62,6 +63,7 @@ export function readConfig(place: ConfigPlace, publicKeyOf: PublicKeyOf): NodeCo
     file: path,
     publicKeyOf,
     interfaceIndex: (name) => Math.max(0, interfaceIndex(cString(name))),
+    routingTable: routingTableNumber,
   });
   for (const diagnostic of diagnostics) console.error(formatDiagnostic(diagnostic));
   return config;

@@ -1,10 +1,12 @@
 /**
  * `longhaul up FILE|NAME`: a tunnel as its config file describes it, from its first packet to its
  * last. What can fail without changing anything is done first: the file, the port, the names of
- * endpoints. Everything after that goes with the interface.
+ * endpoints. Everything after that goes with the interface, or is undone at the end.
  */
 import { systemClock } from "../../ffi/clock.ts";
 import { getEnvironment } from "../../ffi/environment.ts";
+import { canonicalPath } from "../../ffi/files.ts";
+import { killProcess, ownProcessId, SIGKILL } from "../../ffi/process.ts";
 import { resolveHost } from "../../ffi/resolver.ts";
 import { closeUdpSockets, openUdpSockets } from "../../ffi/udp_open.ts";
 import { isUnixLive } from "../../ffi/unix_socket.ts";
@@ -14,12 +16,15 @@ import type { NodeConfig } from "../config/types.ts";
 import { formatKeyBase64 } from "../control/key_text.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
 import { type Daemon, SOCKET_BUFFER_BYTES, startDaemon } from "../daemon/daemon.ts";
+import { Ending } from "../daemon/ending.ts";
 import { EndpointResolver, type FoundEndpoint } from "../daemon/endpoint_resolver.ts";
 import { defaultRouteMtu, endpointMtus, tunnelMtu } from "../daemon/interface_mtu.ts";
-import { interfaceExists, setUpInterface } from "../daemon/interface_setup.ts";
+import { interfaceExists } from "../daemon/interface_setup.ts";
 import { parseLogLevel, setUpLog } from "../daemon/log_setup.ts";
 import { uapiPath } from "../daemon/paths.ts";
 import { SetupError } from "../daemon/setup_error.ts";
+import { clearLeftovers, TunnelChanges } from "../daemon/tunnel_changes.ts";
+import type { SocketAddress } from "../wireguard/configuration.ts";
 import { equalBytes, wipe } from "../wireguard/bytes.ts";
 import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
 import type { CommandSpec } from "./command_spec.ts";
@@ -48,9 +53,10 @@ async function runUp(argument: string): Promise<number> {
   const { crypto } = selectNoiseCrypto();
   const publicKeyOf = (privateKey: Uint8Array) => crypto.x25519PublicKey(privateKey);
   const config = readConfig(place, publicKeyOf);
-  if (config === null || !canRoute(place, config)) return 1;
+  if (config === null) return 1;
   const log = setUpLog(place.interfaceName, parseLogLevel(getEnvironment("LOG_LEVEL") || "info"));
   checkFree(place.interfaceName, config);
+  await clearLeftovers(place.interfaceName, log);
   const resolver = new EndpointResolver(config.device.peers, {
     lookUp: async ({ host, port }) => ({ ...await resolveHost(host), port }),
     schedule: (action, delayMs) => {
@@ -82,6 +88,31 @@ interface Tunnel {
 }
 
 async function run(place: ConfigPlace, tunnel: Tunnel): Promise<number> {
+  const ending = new Ending();
+  ending.heedSignals();
+  const changes = new TunnelChanges({
+    interfaceName: place.interfaceName,
+    config: tunnel.config,
+    configPath: canonicalPath(place.path) ?? place.path,
+    log: tunnel.log,
+    ending,
+    onRecordChange: killPoint(testFault()),
+  });
+  try {
+    await changes.begin();
+    if (ending.isBegun) return (await ending.begun).code;
+    return await runInterface(place, tunnel, changes, ending);
+  } finally {
+    await changes.end();
+  }
+}
+
+async function runInterface(
+  place: ConfigPlace,
+  tunnel: Tunnel,
+  changes: TunnelChanges,
+  ending: Ending,
+): Promise<number> {
   const { config, log, resolver } = tunnel;
   const { longhaul } = config;
   const daemon = await startDaemon({
@@ -93,9 +124,11 @@ async function run(place: ConfigPlace, tunnel: Tunnel): Promise<number> {
     limits: sessionLimits(),
     fault: testFault(),
     onEvent: (event) => lookUpAgain(resolver, event),
+    ending,
+    beforeEnd: () => changes.beforeEnd(),
   });
   try {
-    const port = await setUp(daemon, tunnel);
+    const port = await setUp(daemon, tunnel, changes);
     if (!daemon.isEnding) {
       const key = tunnel.publicKey === null ? "no key" : formatKeyBase64(tunnel.publicKey);
       console.error(
@@ -114,31 +147,28 @@ async function run(place: ConfigPlace, tunnel: Tunnel): Promise<number> {
 }
 
 /** Makes the daemon what the config says; returns its UDP port. */
-async function setUp(daemon: Daemon, tunnel: Tunnel): Promise<number> {
+async function setUp(daemon: Daemon, tunnel: Tunnel, changes: TunnelChanges): Promise<number> {
   const { config, resolver, mtu } = tunnel;
-  const { addresses, table } = config.interface;
   daemon.node.apply(toDeviceChange(config.device, (endpoint) => resolver.addressOf(endpoint)));
   wipeKeys(config.device);
   resolver.tell((found) => setEndpoint(daemon, found));
   const port = daemon.node.openSockets();
-  const routingTable = typeof table === "number" ? { table } : {};
-  const { routes } = config;
-  const name = daemon.interfaceName;
-  await setUpInterface({ name, addresses, mtu, routes, ...routingTable }, () => daemon.isEnding);
+  await changes.onInterface({
+    mtu,
+    endpoints: knownEndpoints(config, resolver).map(({ address }) => address),
+    setFwmark: (fwmark) => daemon.node.apply({ fwmark, peers: [] }),
+    status: () => daemon.node.status(),
+  });
   return port;
 }
 
-/** Says no to default routes that would take the tunnel's own datagrams along. */
-function canRoute({ path }: ConfigPlace, config: NodeConfig): boolean {
-  if (config.interface.table !== "auto") return true;
-  const peer = config.device.peers.find((peer) => peer.allowedIps.some(({ bits }) => bits === 0));
-  if (peer === undefined) return true;
-  console.error(
-    `${path}:${peer.line}:1: error: AllowedIPs: a default route (0.0.0.0/0 or ::/0) with ` +
-      "Table = auto is not supported yet. Set Table = off or the number of a table, " +
-      "and route what is to go through the tunnel yourself",
-  );
-  return false;
+/** For tests: a function that kills the process when it is called for the n-th time. */
+function killPoint(fault: string): () => void {
+  const count = /^up:kill-at-(\d+)$/.exec(fault)?.[1];
+  let left = count === undefined ? Infinity : Number(count);
+  return () => {
+    if (--left === 0) killProcess(ownProcessId(), SIGKILL);
+  };
 }
 
 /** Throws when the interface, its control socket or its port belongs to somebody else. */
@@ -156,14 +186,18 @@ function checkFree(name: string, config: NodeConfig): void {
   closeUdpSockets(openUdpSockets({ port, bufferBytes: SOCKET_BUFFER_BYTES, gro: false }));
 }
 
-function findMtu(config: NodeConfig, resolver: EndpointResolver): number {
-  const { device } = config;
-  const endpoints = device.peers.flatMap(({ endpoint }) => {
+/** The peers' endpoints, those by name as far as they are resolved. */
+function knownEndpoints(config: NodeConfig, resolver: EndpointResolver): SocketAddress[] {
+  return config.device.peers.flatMap(({ endpoint }) => {
     if (endpoint === undefined) return [];
     const address = isNamed(endpoint) ? resolver.addressOf(endpoint) : endpoint;
     return address === null ? [] : [address];
   });
-  const pathMtus = endpointMtus(endpoints, device.fwmark ?? 0);
+}
+
+function findMtu(config: NodeConfig, resolver: EndpointResolver): number {
+  const { device } = config;
+  const pathMtus = endpointMtus(knownEndpoints(config, resolver), device.fwmark ?? 0);
   const prefixes = [
     ...config.interface.addresses,
     ...device.peers.flatMap((peer) => peer.allowedIps),

@@ -70,3 +70,11 @@ export function quote(text: string, whole = text): string {
   }
   return "`" + (text.length > 60 ? `${text.slice(0, 60)}...` : text) + "`";
 }
+
+/** A text with everything hidden that looks like a key in base64 or hex. */
+export function maskKeys(text: string): string {
+  return text.replace(
+    /(?<![A-Za-z0-9+/_-])(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/_-]{43}=?)(?![\w+/=-])/g,
+    "(hidden)",
+  );
+}

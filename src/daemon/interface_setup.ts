@@ -1,13 +1,13 @@
 /**
- * What `up` does with an interface: addresses, MTU, up, routes. None of it has to be undone: with
- * the interface go its addresses, and its routes out of every table.
+ * What `up` does with the interface itself: addresses, MTU, up, routes. None of it has to be undone:
+ * with the interface go its addresses, and its routes out of every table.
  */
 import { Errno } from "../base/errno.ts";
 import { describeErrno } from "../../ffi/error.ts";
 import { NetlinkSocket } from "../../ffi/netlink.ts";
 import { NetlinkError } from "../../ffi/netlink_error.ts";
 import { addAddress } from "../../ffi/rtnetlink_address.ts";
-import { changeLink, findLinkByName } from "../../ffi/rtnetlink_link.ts";
+import { changeLink, findLinkByName, type Link } from "../../ffi/rtnetlink_link.ts";
 import { addRoutes } from "../../ffi/rtnetlink_route.ts";
 import type { RouteSpec } from "../../ffi/rtnetlink_route_message.ts";
 import { formatPrefix } from "../control/address_text.ts";
@@ -25,6 +25,12 @@ export interface InterfaceSetup {
   readonly name: string;
   readonly addresses: readonly Prefix[];
   readonly mtu: number;
+}
+
+/** Routes by an interface that is up. */
+export interface RouteSetup {
+  readonly name: string;
+  readonly addresses: readonly Prefix[];
   /** Prefixes that lead into the tunnel; host bits are zero. */
   readonly routes: readonly Prefix[];
   /** The routing table for them, the main one when undefined. */
@@ -38,17 +44,13 @@ export function interfaceExists(name: string): boolean {
 }
 
 /**
- * Sets the interface up; it works when the promise resolves. Rejects with `SetupError`, and leaves
- * what was done so far to go with the interface. `isEnding` is asked between the turns.
+ * Gives the interface addresses and MTU and sets it up; returns its index. Throws `SetupError`, and
+ * leaves what was done so far to go with the interface.
  */
-export async function setUpInterface(
-  setup: InterfaceSetup,
-  isEnding: () => boolean,
-): Promise<void> {
+export function setUpInterface(setup: InterfaceSetup): number {
   using socket = NetlinkSocket.open();
   const { name, mtu } = setup;
-  const link = findLinkByName(socket, name);
-  if (link === null) throw new SetupError(`The interface ${name} has gone again`);
+  const link = mustFind(socket, name);
   for (const prefix of setup.addresses) {
     attempt(`give ${name} the address ${formatPrefix(prefix)}`, addressFix, () => {
       addAddress(socket, { index: link.index, ...prefix }, { replace: true });
@@ -57,11 +59,28 @@ export async function setUpInterface(
   attempt(`set ${name} up with MTU ${mtu}`, mtuFix, () => {
     changeLink(socket, link.index, { mtu, up: true });
   });
+  return link.index;
+}
+
+/**
+ * Adds the routes; they are there when the promise resolves. Rejects with `SetupError`, and leaves
+ * those that were added to go with the interface. `isEnding` is asked between the turns.
+ */
+export async function addTunnelRoutes(setup: RouteSetup, isEnding: () => boolean): Promise<void> {
+  using socket = NetlinkSocket.open();
+  const { name } = setup;
+  const link = mustFind(socket, name);
   const routes = tunnelRoutes(setup.routes, setup.addresses, link.index, setup.table);
   for (let from = 0; from < routes.length && !isEnding(); from += ROUTES_PER_TURN) {
     addSome(socket, name, routes.slice(from, from + ROUTES_PER_TURN));
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
+}
+
+function mustFind(socket: NetlinkSocket, name: string): Link {
+  const link = findLinkByName(socket, name);
+  if (link === null) throw new SetupError(`The interface ${name} has gone again`);
+  return link;
 }
 
 function addSome(socket: NetlinkSocket, name: string, routes: readonly RouteSpec[]): void {

@@ -1,41 +1,132 @@
 /**
- * Logging through LogTape, with the levels that LOG_LEVEL names in wireguard-go: `verbose` (or
- * `debug`), `error`, `silent`. Lines go to standard error as `level: (interface) text`.
+ * Logging through LogTape, to standard error. The levels are those that LOG_LEVEL names in
+ * wireguard-go, and some more; the form is LOG_FORMAT's or, without it, the one that fits:
+ *
+ * - the fields of the journal when standard error is the journal's (JOURNAL_STREAM), through its own
+ *   socket; text with priorities when that cannot be reached;
+ * - else text, in colour on a terminal unless NO_COLOR is set.
  */
-import { configureSync, getLogger, type LogRecord } from "@logtape/logtape";
-import type { Log } from "../base/log.ts";
+import { configureSync, getLogger, type Logger, type LogRecord } from "@logtape/logtape";
+import type { Log, LogFields } from "../base/log.ts";
+import { getEnvironment } from "../../ffi/environment.ts";
+import { descriptorStatus } from "../../ffi/files.ts";
+import {
+  journalDatagram,
+  jsonLine,
+  LOG_FORMATS,
+  type LogFormat,
+  priorityLine,
+  textLine,
+} from "./log_format.ts";
+import { CountingSink, datagramSink, descriptorSink } from "./log_sink.ts";
+import { SetupError } from "./setup_error.ts";
+import { painterFor, STDERR_FD } from "./terminal.ts";
 
-/** The levels that a user can name. */
-export type LogLevelName = "verbose" | "debug" | "info" | "error" | "silent";
+/** The levels that a user can name, with LogTape's lowest level for each. */
+const LOWEST_LEVELS = {
+  verbose: "debug",
+  debug: "debug",
+  info: "info",
+  warn: "warning",
+  error: "error",
+  silent: null,
+} as const;
 
-const LOWEST_LEVEL = { verbose: "debug", debug: "debug", info: "info", error: "error" } as const;
+/** The names of the levels. */
+export type LogLevelName = keyof typeof LOWEST_LEVELS;
+
+const JOURNAL_SOCKET = "/run/systemd/journal/socket";
 
 /** The level that a value of LOG_LEVEL means; unset and unknown values mean `error`. */
 export function parseLogLevel(value: string | undefined): LogLevelName {
   const name = (value ?? "").toLowerCase();
-  return ["verbose", "debug", "info", "error", "silent"].includes(name)
-    ? name as LogLevelName
-    : "error";
+  return Object.hasOwn(LOWEST_LEVELS, name) ? name as LogLevelName : "error";
 }
 
-/** Sets logging up for the process and returns the log of one interface. */
-export function setUpLog(interfaceName: string, level: LogLevelName): Log {
+/** The form that `wanted` or LOG_FORMAT names. Throws `SetupError` for one that does not exist. */
+export function chooseLogFormat(wanted = getEnvironment("LOG_FORMAT")): LogFormat {
+  const name = (wanted ?? "").toLowerCase();
+  if (name === "") return isJournal(STDERR_FD) ? "journal" : "text";
+  const known = LOG_FORMATS.find((format) => format === name);
+  if (known !== undefined) return known;
+  throw new SetupError(`"${name}" is not a log format: expected ${LOG_FORMATS.join(", ")}`);
+}
+
+/**
+ * Sets logging up for the process and returns the log of one interface. `format` is what a flag
+ * asks for; throws `SetupError` when there is no such form.
+ */
+export function setUpLog(interfaceName: string, level: LogLevelName, format?: string): Log {
+  const write = recordWriter(chooseLogFormat(format));
   configureSync({
     reset: true,
-    sinks: { stderr: writeLine },
+    sinks: { stderr: write },
     loggers: [
       { category: ["logtape", "meta"], lowestLevel: "fatal", sinks: ["stderr"] },
-      {
-        category: ["longhaul"],
-        lowestLevel: level === "silent" ? null : LOWEST_LEVEL[level],
-        sinks: ["stderr"],
-      },
+      { category: ["longhaul"], lowestLevel: LOWEST_LEVELS[level], sinks: ["stderr"] },
     ],
   });
-  return getLogger(["longhaul", interfaceName]);
+  return new TapeLog(getLogger(["longhaul", interfaceName]));
 }
 
-function writeLine(record: LogRecord): void {
-  const name = record.category[1] ?? "";
-  console.error(`${record.level.toUpperCase()}: (${name}) ${record.message.join("")}`);
+/** A function that formats and writes records. */
+function recordWriter(format: LogFormat): (record: LogRecord) => void {
+  const journal = format === "journal" ? datagramSink(JOURNAL_SOCKET) : null;
+  const sink = new CountingSink(journal ?? descriptorSink(STDERR_FD));
+  const encoder = new TextEncoder();
+  const paint = painterFor(STDERR_FD);
+  const encode = (record: LogRecord): Uint8Array<ArrayBuffer> => {
+    if (journal !== null) return journalDatagram(record);
+    if (format === "json") return encoder.encode(jsonLine(record));
+    return encoder.encode(format === "journal" ? priorityLine(record) : textLine(record, paint));
+  };
+  return (record) => {
+    sink.write(encode(record), (lost) => {
+      const message = [`${lost} lines of the log were lost: nobody took them`];
+      return encode({ ...record, level: "warning", message, properties: { lost } });
+    });
+  };
+}
+
+/** Whether a descriptor is the stream that systemd has connected to the journal. */
+function isJournal(fd: number): boolean {
+  const stream = /^(\d+):(\d+)$/.exec(getEnvironment("JOURNAL_STREAM") ?? "");
+  const identity = descriptorStatus(fd)?.identity.split(":").map(Number);
+  if (stream === null || identity === undefined) return false;
+  const [major, minor, inode] = identity;
+  return Number(stream[1]) === deviceNumber(major, minor) && Number(stream[2]) === inode;
+}
+
+/** `dev_t` as the C library makes it of its parts (gnu_dev_makedev), for majors below 4096. */
+function deviceNumber(major: number, minor: number): number {
+  return (major & 0xfff) * 256 + (minor & 0xff) + Math.floor(minor / 256) * 2 ** 20;
+}
+
+/** A log whose messages are plain text: LogTape would take braces in them for placeholders. */
+class TapeLog implements Log {
+  readonly #logger: Logger;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  debug(message: string, fields: LogFields = {}): void {
+    this.#logger.debug(plain(message), fields);
+  }
+
+  info(message: string, fields: LogFields = {}): void {
+    this.#logger.info(plain(message), fields);
+  }
+
+  warn(message: string, fields: LogFields = {}): void {
+    this.#logger.warn(plain(message), fields);
+  }
+
+  error(message: string, fields: LogFields = {}): void {
+    this.#logger.error(plain(message), fields);
+  }
+}
+
+function plain(message: string): string {
+  return message.replaceAll("{", "{{").replaceAll("}", "}}");
 }

@@ -41,6 +41,8 @@ import type { DeviceEvent } from "../wireguard/events.ts";
 import { rehearseHandshake } from "../wireguard/rehearsal.ts";
 import { type StackConfig, writeStackConfig } from "../worker/stack_config.ts";
 import { planStack, stackBytes } from "../worker/stack_plan.ts";
+import { ClockWatch } from "./clock_watch.ts";
+import { EndpointWatch } from "./endpoint_watch.ts";
 import { EventLog } from "./event_log.ts";
 import { PeerSockets } from "./peer_sockets.ts";
 import { RateMeter } from "./rate_meter.ts";
@@ -110,6 +112,9 @@ export class NodeProcess implements ConfigurationTarget {
   readonly #laneSignal = new EventFd();
   readonly #mainBell: Doorbell;
   readonly #rates = new RateMeter();
+  readonly #eventLog: EventLog;
+  readonly #clockWatch: ClockWatch;
+  readonly #endpointWatch: EndpointWatch;
   readonly #startedMs = systemClock.nowMs();
   /** Offloads that were given up because the kernel refused them. */
   readonly #fallbacks = new Set<string>();
@@ -119,6 +124,12 @@ export class NodeProcess implements ConfigurationTarget {
 
   private constructor(options: NodeProcessOptions) {
     this.#options = options;
+    this.#eventLog = new EventLog(options.log, options.peerNames);
+    this.#clockWatch = new ClockWatch(systemClock, options.log);
+    this.#endpointWatch = new EndpointWatch(
+      (keyText) => this.#control.device.endpointOf(keyText),
+      (...change) => this.#eventLog.endpointChanged(...change, systemClock.nowMs()),
+    );
     const placement = options.encryptors === 0 ? "inline" : "ring";
     this.#plan = planShared({
       lanes: 1,
@@ -244,7 +255,12 @@ export class NodeProcess implements ConfigurationTarget {
   }
 
   #onBeat(isAlive: boolean): void {
-    this.#rates.sample(this.#control.device.traffic(), systemClock.nowMs());
+    const nowMs = systemClock.nowMs();
+    const peers = [...this.#control.device.traffic()];
+    this.#rates.sample(peers, nowMs);
+    this.#endpointWatch.look(peers);
+    this.#clockWatch.look();
+    this.#eventLog.flush(nowMs);
     this.#options.onBeat?.(isAlive);
   }
 
@@ -277,7 +293,7 @@ export class NodeProcess implements ConfigurationTarget {
   }
 
   #makeControl(): ControlPlane {
-    const eventLog = new EventLog(this.#options.log, this.#options.peerNames);
+    const eventLog = this.#eventLog;
     return new ControlPlane({
       slab: this.#slab,
       plan: this.#plan,

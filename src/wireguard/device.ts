@@ -21,7 +21,12 @@ import type { EpochTable } from "../tables/epoch.ts";
 import { type KeypairTable, KeypairWord } from "../tables/keypair_table.ts";
 import { PeerEvent, PeerField, type PeerTable, PeerWord } from "../tables/peer_table.ts";
 import { toHex, wipe } from "./bytes.ts";
-import type { ConfigurationTarget, DeviceChange, DeviceStatus } from "./configuration.ts";
+import type {
+  ConfigurationTarget,
+  DeviceChange,
+  DeviceStatus,
+  SocketAddress,
+} from "./configuration.ts";
 import { Configurator, type SocketSettings } from "./configurator.ts";
 import { UNDER_LOAD_AFTER_MS } from "./constants.ts";
 import { EndpointStore } from "./endpoint_store.ts";
@@ -35,6 +40,7 @@ import { type LaneOrder, Outbox, type Transmit } from "./outbox.ts";
 import type { Peer } from "./peer.ts";
 import { PeerSet } from "./peer_set.ts";
 import { RateLimiter } from "./rate_limiter.ts";
+import { decodeEndpoint } from "./socket_address.ts";
 import { TimestampSource } from "./tai64n.ts";
 import { PeerTimers } from "./timers.ts";
 
@@ -67,10 +73,14 @@ export interface DeviceOptions {
 
 /** How much has gone to and come from a peer so far, handshakes included. */
 export interface PeerTraffic {
-  /** The public key in hexadecimal. */
+  /** The public key; not to be changed. */
+  readonly publicKey: Uint8Array;
+  /** The same in hexadecimal. */
   readonly keyText: string;
   readonly rxBytes: number;
   readonly txBytes: number;
+  /** Changes whenever its endpoint, or the address that we send from, does. */
+  readonly endpointVersion: number;
 }
 
 /** A WireGuard device, less its data plane. */
@@ -233,15 +243,23 @@ export class Device implements ConfigurationTarget {
   /** The traffic of each peer, in the order in which they were added. */
   *traffic(): Generator<PeerTraffic> {
     const table = this.#table;
-    for (const { slot, keyText } of this.#peers.values()) {
+    for (const { slot, publicKey, keyText } of this.#peers.values()) {
       yield {
+        publicKey,
         keyText,
+        endpointVersion: table.word(slot, PeerWord.EndpointVersion),
         rxBytes: table.field(slot, PeerField.RxBytes) +
           table.field(slot, PeerField.HandshakeRxBytes),
         txBytes: table.field(slot, PeerField.TxBytes) +
           table.field(slot, PeerField.HandshakeTxBytes),
       };
     }
+  }
+
+  /** Where a peer is; null when nobody knows, or when there is no such peer. */
+  endpointOf(keyText: string): SocketAddress | null {
+    const peer = this.#peers.find(keyText);
+    return peer === undefined ? null : decodeEndpoint(this.#endpoints.read(peer.slot));
   }
 
   /** Zeroes all key material; the lanes must have stopped. */

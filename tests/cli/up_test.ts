@@ -214,21 +214,6 @@ upTest("a file that others can read is a warning", async (net) => {
   assert(/warning: .* can be read by every user.*chmod 600/.test(a.log), a.log);
 });
 
-upTest("a default route with Table = auto is refused with what to do", async (net) => {
-  const e = await ends(net);
-  const file = writeConfig(net, e.names[0], config(e, 0, [], ["AllowedIPs = 0.0.0.0/0, ::/0"]));
-  const { code, stderr } = await longhaul(["up", file], { namespace: e.spaces[0] });
-  assertEquals(code, 1);
-  assert(stderr.startsWith(`${file}:5:1: error: AllowedIPs: `), stderr);
-  assert(stderr.includes("Table = off"), stderr);
-  assertEquals(await deviceIn(e.spaces[0], e.names[0]), false);
-  await Foreground.up(
-    net,
-    e.spaces[0],
-    writeConfig(net, e.names[0], config(e, 0, ["Table = off"], ["AllowedIPs = 0.0.0.0/0, ::/0"])),
-  );
-});
-
 upTest("a port in use is told before anything is changed", async (net) => {
   const e = await ends(net);
   await Foreground.up(net, e.spaces[0], writeConfig(net, e.names[0], config(e, 0)));

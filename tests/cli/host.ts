@@ -1,0 +1,116 @@
+/** A host whose network configuration is compared before and after a tunnel. */
+import { assertEquals } from "@std/assert";
+import { run } from "../netns/command.ts";
+import type { Net } from "../netns/net.ts";
+import { type KeyPair, newKeyPair } from "../netns/wg.ts";
+
+/**
+ * Everything that a tunnel may change in a namespace: links, addresses, routes of all tables, rules,
+ * firewall, and the setting that goes with a default route.
+ */
+export async function snapshot(namespace: string): Promise<string> {
+  const commands = [
+    ["ip", "-o", "-d", "link", "show"],
+    ["ip", "-o", "address", "show"],
+    ["ip", "-4", "route", "show", "table", "all"],
+    ["ip", "-6", "route", "show", "table", "all"],
+    ["ip", "-4", "rule", "show"],
+    ["ip", "-6", "rule", "show"],
+    ["nft", "list", "ruleset"],
+    ["cat", "/proc/sys/net/ipv4/conf/all/src_valid_mark"],
+  ];
+  const parts: string[] = [];
+  for (const argv of commands) {
+    const { stdout, stderr } = await run(argv, { namespace, mayFail: true });
+    parts.push(`$ ${argv.join(" ")}\n${stdout}${stderr}`);
+  }
+  return parts.join("\n");
+}
+
+/** Asserts that a namespace is as it was. */
+export async function assertRestored(namespace: string, before: string): Promise<void> {
+  assertEquals(await snapshot(namespace), before);
+}
+
+/**
+ * A client, a provider that it reaches through its default route, and a server behind the provider:
+ *
+ *     client 192.0.2.1 -- 192.0.2.2 provider 198.51.100.1 -- 198.51.100.2 server
+ *
+ * The server knows the way to the tunnel's networks, 10.9.0.0/24 and fd09::/64, but the provider
+ * forwards nothing that comes from outside of the tunnel.
+ */
+export interface Country {
+  readonly client: string;
+  readonly provider: string;
+  readonly server: string;
+  readonly clientKey: KeyPair;
+  readonly providerKey: KeyPair;
+}
+
+export const SERVER_4 = "198.51.100.2";
+export const SERVER_6 = "2001:db8:2::2";
+export const PROVIDER_ENDPOINT_4 = "192.0.2.2:10002";
+
+export async function country(net: Net): Promise<Country> {
+  const client = await net.namespace("client");
+  const provider = await net.namespace("provider");
+  const server = await net.namespace("server");
+  await net.veth(
+    { namespace: client, name: "eth0", addresses: ["192.0.2.1/24", "2001:db8:1::1/64"] },
+    { namespace: provider, name: "eth0", addresses: ["192.0.2.2/24", "2001:db8:1::2/64"] },
+  );
+  await net.veth(
+    { namespace: provider, name: "eth1", addresses: ["198.51.100.1/24", "2001:db8:2::1/64"] },
+    { namespace: server, name: "eth0", addresses: [`${SERVER_4}/24`, `${SERVER_6}/64`] },
+  );
+  await net.ip(client, ["route add default via 192.0.2.2", "route add default via 2001:db8:1::2"]);
+  await net.ip(server, ["route add 10.9.0.0/24 via 198.51.100.1"]);
+  await net.ip(server, ["route add fd09::/64 via 2001:db8:2::1"]);
+  await net.forward(provider);
+  await run(["nft", "-f", "-"], {
+    namespace: provider,
+    stdin: `table inet outside {
+      chain forward {
+        type filter hook forward priority 0;
+        iifname "eth0" oifname "eth1" drop
+      }
+    }`,
+  });
+  return { client, provider, server, clientKey: newKeyPair(), providerKey: newKeyPair() };
+}
+
+/** The provider's config: one customer. */
+export function providerConfig({ clientKey, providerKey }: Country): string {
+  return `[Interface]
+PrivateKey = ${providerKey.privateKey}
+ListenPort = 10002
+Address = 10.9.0.254/24, fd09::fe/64
+[Peer]
+PublicKey = ${clientKey.publicKey}
+AllowedIPs = 10.9.0.1/32, fd09::1/128
+`;
+}
+
+/** The client's config, as providers hand it out. */
+export function clientConfig(
+  { clientKey, providerKey }: Country,
+  more: {
+    readonly interface?: string[];
+    readonly allowedIps?: string;
+    readonly endpoint?: string;
+  } = {},
+): string {
+  return [
+    "[Interface]",
+    `PrivateKey = ${clientKey.privateKey}`,
+    "Address = 10.9.0.1/32, fd09::1/128",
+    ...(more.interface ?? []),
+    "",
+    "[Peer]",
+    `PublicKey = ${providerKey.publicKey}`,
+    `AllowedIPs = ${more.allowedIps ?? "0.0.0.0/0, ::/0"}`,
+    `Endpoint = ${more.endpoint ?? PROVIDER_ENDPOINT_4}`,
+    "",
+  ].join("\n");
+}

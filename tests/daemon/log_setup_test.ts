@@ -1,0 +1,85 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { setEnvironment } from "../../ffi/environment.ts";
+import { chooseLogFormat, parseLogLevel } from "../../src/daemon/log_setup.ts";
+import { SetupError } from "../../src/daemon/setup_error.ts";
+import { run } from "../netns/command.ts";
+import { requires } from "../requires.ts";
+
+const PROGRAM = `
+import { setUpLog } from "${new URL("../../src/daemon/log_setup.ts", import.meta.url)}";
+const log = setUpLog("wg0", "verbose", Deno.args[0]);
+log.info("it is {up} and {{running}}", { peer: "phone" });
+log.debug("quiet");
+`;
+
+async function logOf(env: Record<string, string>, ...prefix: string[]): Promise<string> {
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(file, PROGRAM);
+    const config = new URL("../../deno.json", import.meta.url).pathname;
+    const argv = [Deno.execPath(), "run", "-A", "--no-prompt", "--config", config, file];
+    const { stdout, stderr } = await run([...prefix, ...argv], { env });
+    return stdout + stderr;
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+Deno.test("levels are wireguard-go's and warn; others mean error", () => {
+  const names = ["verbose", "DEBUG", "info", "warn", "error", "silent", "", "toString", undefined];
+  assertEquals(
+    names.map(parseLogLevel),
+    ["verbose", "debug", "info", "warn", "error", "silent", "error", "error", "error"],
+  );
+});
+
+Deno.test("a log format that does not exist is told with those that do", () => {
+  assertThrows(() => chooseLogFormat("yaml"), SetupError, "expected text, json, journal");
+  assertEquals(chooseLogFormat("JSON"), "json");
+});
+
+Deno.test("a JOURNAL_STREAM of another stream is not ours", () => {
+  setEnvironment("JOURNAL_STREAM", "8:1");
+  try {
+    assertEquals(chooseLogFormat(""), "text");
+  } finally {
+    setEnvironment("JOURNAL_STREAM", undefined);
+  }
+});
+
+Deno.test("into a file or pipe go plain lines, with braces as they are", async () => {
+  assertEquals(
+    await logOf({ LOG_FORMAT: "" }),
+    "INFO: (wg0) it is {up} and {{running}}\nDEBUG: (wg0) quiet\n",
+  );
+});
+
+Deno.test("LOG_FORMAT=json makes a JSON text of each line", async () => {
+  const lines = (await logOf({ LOG_FORMAT: "json" })).trimEnd().split("\n");
+  const { time, ...rest } = JSON.parse(lines[0]);
+  assert(!Number.isNaN(Date.parse(time)));
+  assertEquals(rest, {
+    level: "info",
+    interface: "wg0",
+    message: "it is {up} and {{running}}",
+    peer: "phone",
+  });
+});
+
+for (
+  const [env, isColoured] of [[{}, true], [{ NO_COLOR: "1" }, false], [
+    { TERM: "dumb" },
+    false,
+  ]] as const
+) {
+  Deno.test({
+    name: `on a terminal with ${JSON.stringify(env)} there are ${isColoured ? "" : "no "}colours`,
+    ...requires("script"),
+    async fn() {
+      const clean = { NO_COLOR: "", TERM: "xterm", ...env };
+      const text = await logOf(clean, "sh", "-c", 'script -qec "$*" /dev/null', "sh");
+      assertEquals(text.includes("\x1b[2mDEBUG"), isColoured, JSON.stringify(text));
+      assert(text.includes("INFO: (wg0) it is {up}"), text);
+    },
+  });
+}
