@@ -60,6 +60,8 @@ export class SuperPacket {
   transportOffset = 0;
   /** Whether this is a fragment of a larger packet. */
   isFragment = false;
+  /** Whether it is one without the transport header. */
+  isLaterFragment = false;
   /** Where the ports stand, source first, or 0 when the packet shows none. */
   portsAt = 0;
   /**
@@ -207,6 +209,7 @@ function readIpv6(view: DataView, available: number, into: SuperPacket): DropRea
 }
 
 function findPorts(into: SuperPacket, isLaterFragment: boolean): void {
+  into.isLaterFragment = isLaterFragment;
   const hasPorts = !isLaterFragment && into.transportOffset + 4 <= into.bytes &&
     (into.protocol === IpProtocol.Tcp || into.protocol === IpProtocol.Udp);
   into.portsAt = hasPorts ? into.at + into.transportOffset : 0;
