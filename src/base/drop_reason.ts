@@ -83,6 +83,8 @@ export const DropReason = {
   FlowLimit: 51,
   /** To a port that is not among the local services. */
   NotOffered: 52,
+  /** Refused by a rule of the filter. */
+  FilterDenied: 53,
 } as const;
 
 /** One of the values of `DropReason`. */
