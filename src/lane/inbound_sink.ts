@@ -6,13 +6,16 @@
  * names the prefixes that the stack serves; it is a table of allowed IPs with `Divert` values in the
  * place of peers, so the longest prefix decides, and a part of what is diverted can be excepted.
  */
-import type { LaneContext } from "./lane_context.ts";
+import { DropReason } from "../base/drop_reason.ts";
 import { InboundItem } from "../netstack/inbound.ts";
 import type { GroCoalescer, GroSink } from "../offload/gro_coalesce.ts";
+import { describeSuperPacket, SuperPacket } from "../offload/super_packet.ts";
 import { lookupV4, lookupV6 } from "../tables/allowed_ips.ts";
 import { IPV4_DESTINATION } from "../wire/ipv4.ts";
 import { IPV6_DESTINATION } from "../wire/ipv6.ts";
 import { LaneCounter } from "./counters.ts";
+import type { LaneContext } from "./lane_context.ts";
+import type { PacketPolicy } from "./packet_policy.ts";
 import type { StackPort } from "./ports.ts";
 import type { TunOutput } from "./tun_output.ts";
 
@@ -27,7 +30,11 @@ export class InboundSink implements GroSink {
   readonly #gro: GroCoalescer;
   readonly #tun: TunOutput | null;
   readonly #stack: StackPort | null;
+  readonly #policy: PacketPolicy;
   readonly #divertAt: number;
+  readonly #allowedIpsAt: number;
+  /** The item's headers; a plain packet, whatever it is merged from. */
+  readonly #packet = new SuperPacket();
   readonly #item = new InboundItem();
 
   constructor(
@@ -35,17 +42,37 @@ export class InboundSink implements GroSink {
     gro: GroCoalescer,
     tun: TunOutput | null,
     stack: StackPort | null,
+    policy: PacketPolicy,
   ) {
     this.#context = context;
     this.#gro = gro;
     this.#tun = tun;
     this.#stack = stack;
+    this.#policy = policy;
     this.#divertAt = context.tables.plan.divertAt;
+    this.#allowedIpsAt = context.tables.plan.allowedIpsAt;
   }
 
   write(iovecAt: number, iovecCount: number, totalBytes: number): void {
+    if (this.#policy.watchesInbound && !this.#mayComeIn()) return;
     if (this.#isForStack(this.#gro.item.at)) this.#toStack();
     else this.#tun?.write(iovecAt, iovecCount, totalBytes);
+  }
+
+  /** Asks the policy about the item that the coalescer delivers. */
+  #mayComeIn(): boolean {
+    const { slab, channels } = this.#context;
+    const { at, bytes, packetCount, headerBytes } = this.#gro.item;
+    const packet = this.#packet;
+    const reason = describeSuperPacket(slab, at, bytes, packet);
+    if (reason !== DropReason.None) {
+      channels.counters.drop(reason, packetCount);
+      return false;
+    }
+    const peer = packet.ipVersion === 4
+      ? lookupV4(slab, this.#allowedIpsAt, packet.sourceAt)
+      : lookupV6(slab, this.#allowedIpsAt, packet.sourceAt);
+    return this.#policy.comesIn(packet, peer, packetCount, headerBytes);
   }
 
   /**

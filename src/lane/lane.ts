@@ -26,6 +26,7 @@ import { LaneContext } from "./lane_context.ts";
 import { InboundSink } from "./inbound_sink.ts";
 import { type SessionLimits, TUN_READ_BYTES, UNIT_PACKETS } from "./limits.ts";
 import { Outbound } from "./outbound.ts";
+import { PacketPolicy } from "./packet_policy.ts";
 import type { HostWork, StackPort, TunPort, UdpPort } from "./ports.ts";
 import { ReceiveBatches, Received } from "./receive_batches.ts";
 import { SendBatches } from "./send_batches.ts";
@@ -34,6 +35,7 @@ import {
   LANE_SCRATCH_GRO,
   LaneChannels,
   LaneCommand,
+  LaneField,
   LaneNotice,
   LaneWord,
   type SharedPlan,
@@ -118,7 +120,14 @@ export class Lane {
     );
     this.context.onSubmitted = () => this.#drainStage();
     const gro = this.#makeGro(options, lanePlan.scratchAt + LANE_SCRATCH_GRO);
-    const sink = new InboundSink(this.context, gro, this.#makeTunOutput(options, gro), this.#stack);
+    const policy = new PacketPolicy(this.context);
+    const sink = new InboundSink(
+      this.context,
+      gro,
+      this.#makeTunOutput(options, gro),
+      this.#stack,
+      policy,
+    );
     const send = new SendBatches(this.context, options.sendMessagesMax);
     this.#send = send;
     this.#transmitter = new Transmitter(
@@ -129,7 +138,14 @@ export class Lane {
       (batch) => send.release(batch),
       () => this.#notice(LaneNotice.SendFallback),
     );
-    this.#outbound = new Outbound(this.context, send, this.#transmitter, sink, lanePlan);
+    this.#outbound = new Outbound(
+      this.context,
+      send,
+      this.#transmitter,
+      sink,
+      policy,
+      lanePlan,
+    );
     this.#receive = new ReceiveBatches(
       this.context,
       options.udp,
@@ -167,6 +183,7 @@ export class Lane {
     const moved = this.hostWork?.poll(nowMs) ?? false;
     this.#runStack(nowMs);
     const read = this.#readSome();
+    if (received || read) this.channels.setField(LaneField.LastActivityMs, nowMs);
     this.#send.flush();
     this.wakeMain();
     return received || moved || read;

@@ -20,6 +20,7 @@ import { DATA_HEADER_BYTES, dataReceiver, MessageType } from "../wire/wireguard.
 import { LaneCounter } from "./counters.ts";
 import type { InboundSink } from "./inbound_sink.ts";
 import type { LaneContext } from "./lane_context.ts";
+import type { PacketPolicy } from "./packet_policy.ts";
 import type { LinkPort } from "./ports.ts";
 import type { SendBatches } from "./send_batches.ts";
 import { LANE_SCRATCH_ICMP, type LanePlan } from "./shared_state.ts";
@@ -34,6 +35,7 @@ export class Outbound {
   readonly #transmitter: Transmitter;
   readonly #staging: StagingStore;
   readonly #unreachables: Unreachables;
+  readonly #policy: PacketPolicy;
   readonly #packet = new SuperPacket();
   readonly #allowedIpsAt: number;
   readonly #tunReadAt: number;
@@ -51,6 +53,7 @@ export class Outbound {
     send: SendBatches,
     transmitter: Transmitter,
     sink: InboundSink,
+    policy: PacketPolicy,
     plan: LanePlan,
   ) {
     this.#context = context;
@@ -58,6 +61,7 @@ export class Outbound {
     this.#transmitter = transmitter;
     this.#staging = new StagingStore(context.slab, plan.stagingAt);
     this.#unreachables = new Unreachables(context, sink, plan.scratchAt + LANE_SCRATCH_ICMP);
+    this.#policy = policy;
     this.#allowedIpsAt = context.tables.plan.allowedIpsAt;
     this.#tunReadAt = plan.tunReadAt;
   }
@@ -73,24 +77,27 @@ export class Outbound {
   }
 
   /**
-   * Decides once for the packet of `bytes` bytes in the read buffer where it goes; then `proceed`.
-   * Returns how many packets it becomes.
+   * Decides once for the packet of `bytes` bytes that was read from the TUN where it goes; then
+   * `proceed`.
    */
-  route(bytes: number): number {
-    const packet = this.#packet;
-    const counters = this.#context.channels.counters;
-    this.#link = null;
-    const reason = parseSuperPacket(this.#context.slab, this.#tunReadAt, bytes, packet);
-    if (reason !== DropReason.None) {
-      counters.drop(reason);
-      return 1;
-    }
-    counters.add(LaneCounter.TunReadPackets, packet.segmentCount);
-    this.#routePacket();
-    return packet.segmentCount;
+  route(bytes: number): void {
+    if (!this.#parse(bytes)) return;
+    this.#context.channels.counters.add(LaneCounter.TunReadPackets, this.#packet.segmentCount);
+    if (this.#policy.mayLeave(this.#packet)) this.#routePacket();
   }
 
-  /** The same for the oldest segment of `link`, which is taken away as soon as it has its place. */
+  /** Reads the packet in the read buffer; false, and counted, when it is none. */
+  #parse(bytes: number): boolean {
+    this.#link = null;
+    const reason = parseSuperPacket(this.#context.slab, this.#tunReadAt, bytes, this.#packet);
+    if (reason !== DropReason.None) this.#context.channels.counters.drop(reason);
+    return reason === DropReason.None;
+  }
+
+  /**
+   * The same for the oldest segment of `link`, which is taken away as soon as it has its place; the
+   * filter does not see it. Returns how many packets it becomes.
+   */
   routeSegment(link: LinkPort): number {
     const packet = this.#packet;
     const counters = this.#context.channels.counters;
@@ -141,6 +148,7 @@ export class Outbound {
       counters.drop(DropReason.RoutingLoop, packet.segmentCount);
       return;
     }
+    this.#policy.leaves(packet, peer);
     this.#handPeer = peer;
     this.#handKeypair = keypair;
     this.#handNext = 0;
@@ -246,7 +254,8 @@ export class Outbound {
         this.#unstaging = -1;
         break;
       }
-      this.route(bytes);
+      // It has passed the filter before it was staged.
+      if (this.#parse(bytes)) this.#routePacket();
       if (!this.placeInHand()) return false;
     }
     return true;

@@ -6,12 +6,16 @@ import { Mailbox, mailboxBytes } from "../memory/mailbox.ts";
 import { Ring, ringBytes } from "../memory/ring.ts";
 import { DOORBELL_BYTES } from "../memory/doorbell.ts";
 import { RegionAllocator, type Slab } from "../memory/slab.ts";
+import { FILTER_BYTES } from "../nat/filter.ts";
+import { NAT_COPY_BYTES, natTableBytes } from "../nat/nat_table.ts";
 import { allowedIpsBytes } from "../tables/allowed_ips.ts";
 import { epochBytes, EpochTable } from "../tables/epoch.ts";
 import { KEYPAIR_CAPACITY_MAX, KeypairTable, keypairTableBytes } from "../tables/keypair_table.ts";
 import { PeerTable, peerTableBytes } from "../tables/peer_table.ts";
+import { ACTIVITY_TIMES_BYTES, WATCH_LIST_BYTES } from "./activity.ts";
 import { type BatchPlan, BatchTable, planBatches } from "./batch.ts";
 import { LANE_COUNTERS_BYTES, LaneCounters } from "./counters.ts";
+import { FLOW_STATISTICS_BYTES } from "./flow_statistics.ts";
 import { PACKET_AEAD_SCRATCH_BYTES } from "../crypto/aead_scratch.ts";
 import { TUN_READ_BYTES } from "./limits.ts";
 import { STAGING_BYTES } from "./staging.ts";
@@ -47,6 +51,12 @@ export const LaneWord = {
   Commands: 40,
 } as const;
 
+/** Doubles in the lane's block that the lane writes, in bytes. */
+export const LaneField = {
+  /** When the lane last moved a packet of either direction, on its clock; 0 for never. */
+  LastActivityMs: 64,
+} as const;
+
 /**
  * Requests to the lane as a whole. They do not go through the mailbox, where a request for a peer
  * that has to wait for the socket would hold them up.
@@ -61,6 +71,8 @@ export const LaneNotice = {
   SendFallback: 8,
   /** The kernel refused a coalesced write: packets are written one by one from now on. */
   TunFallback: 16,
+  /** A watched address has been active: `ActivityWatch`. */
+  Activity: 32,
 } as const;
 
 const LANE_BLOCK_BYTES = 256;
@@ -89,6 +101,11 @@ export interface LanePlan {
   /** Scratch of the packet AEAD, wherever the stage runs. */
   readonly aeadScratchAt: number;
   readonly batches: BatchPlan;
+  /** A copy of a record of the NAT table. */
+  readonly natCopyAt: number;
+  readonly flowStatisticsAt: number;
+  /** Times of watched addresses. */
+  readonly activityAt: number;
   /** Memory of the lane's stack: its link and its buffers. */
   readonly stackAt: number;
   readonly stackBytes: number;
@@ -108,6 +125,10 @@ export interface SharedPlan {
   readonly allowedIpsAt: number;
   /** Which destinations the stack serves where there is a TUN too: `InboundSink`. */
   readonly divertAt: number;
+  readonly filterAt: number;
+  readonly natAt: number;
+  /** Addresses whose activity is watched. */
+  readonly watchListAt: number;
   readonly mainBellAt: number;
   readonly mainScratchAt: number;
   readonly lanes: readonly LanePlan[];
@@ -160,6 +181,9 @@ export function planShared(options: PlanOptions): SharedPlan {
     epochsAt: regions.reserve(epochBytes(options.lanes)),
     allowedIpsAt: regions.reserve(allowedIpsBytes(prefixNodeCapacity)),
     divertAt: regions.reserve(allowedIpsBytes(DIVERT_NODES)),
+    filterAt: regions.reserve(FILTER_BYTES),
+    natAt: regions.reserve(natTableBytes(peerCapacity)),
+    watchListAt: regions.reserve(WATCH_LIST_BYTES),
     mainBellAt: regions.reserve(DOORBELL_BYTES),
     mainScratchAt: regions.reserve(SCRATCH_BYTES),
   };
@@ -192,6 +216,9 @@ function planLane(
     scratchAt: regions.reserve(SCRATCH_BYTES),
     aeadScratchAt: regions.reserve(PACKET_AEAD_SCRATCH_BYTES),
     batches: planBatches(regions, options.sealBatches, options.openBatches),
+    natCopyAt: regions.reserve(NAT_COPY_BYTES),
+    flowStatisticsAt: regions.reserve(FLOW_STATISTICS_BYTES),
+    activityAt: regions.reserve(ACTIVITY_TIMES_BYTES),
     stackAt: regions.reserve(options.stackBytes ?? 0, STACK_ALIGNMENT),
     stackBytes: options.stackBytes ?? 0,
   };
@@ -227,6 +254,7 @@ export class LaneChannels {
   /** The subject of `events` that stands for the lane itself. */
   readonly laneSubject: number;
   readonly #i32: Int32Array;
+  readonly #f64: Float64Array;
   readonly #block: number;
 
   constructor(slab: Slab, shared: SharedPlan, readonly plan: LanePlan) {
@@ -237,7 +265,18 @@ export class LaneChannels {
     this.counters = new LaneCounters(slab, plan.countersAt);
     this.batches = new BatchTable(slab, plan.batches);
     this.#i32 = slab.i32;
+    this.#f64 = slab.f64;
     this.#block = plan.blockAt >> 2;
+  }
+
+  /** One of the fields of `LaneField`. */
+  field(field: number): number {
+    return this.#f64[(this.plan.blockAt + field) >> 3];
+  }
+
+  /** Lane: sets one of the fields of `LaneField`. */
+  setField(field: number, value: number): void {
+    this.#f64[(this.plan.blockAt + field) >> 3] = value;
   }
 
   /** One of the words of `LaneWord`, read atomically. */

@@ -1,0 +1,91 @@
+/**
+ * What is decided or noted for each super-packet beside its route: the filter, translation of our own
+ * address, statistics of flows and activity of addresses. Each of them costs one load while it is off.
+ */
+import { DropReason } from "../base/drop_reason.ts";
+import { FilterDirection, FilterView } from "../nat/filter.ts";
+import { NatFamily, NatTable } from "../nat/nat_table.ts";
+import { translateInbound, translateOutbound } from "../nat/translate.ts";
+import type { SuperPacket } from "../offload/super_packet.ts";
+import { ActivityRecorder } from "./activity.ts";
+import { FlowRecorder } from "./flow_statistics.ts";
+import type { LaneContext } from "./lane_context.ts";
+import { LaneNotice } from "./shared_state.ts";
+
+/** The policy of one lane. */
+export class PacketPolicy {
+  readonly #context: LaneContext;
+  readonly #filter: FilterView;
+  readonly #nat: NatTable;
+  readonly #natAt: number;
+  readonly #flows: FlowRecorder;
+  readonly #activity: ActivityRecorder;
+
+  constructor(context: LaneContext) {
+    const { slab, tables, channels } = context;
+    const { filterAt, natAt, watchListAt } = tables.plan;
+    this.#context = context;
+    this.#filter = new FilterView(slab, filterAt);
+    this.#nat = new NatTable(slab, natAt);
+    this.#natAt = channels.plan.natCopyAt;
+    this.#flows = new FlowRecorder(slab, channels.plan.flowStatisticsAt);
+    this.#activity = new ActivityRecorder(slab, watchListAt, channels.plan.activityAt);
+  }
+
+  /** Whether a packet of this host may leave; counts it when it may not. */
+  mayLeave(packet: SuperPacket): boolean {
+    if (!this.#filter.isActive || this.#filter.allows(packet, FilterDirection.Out)) return true;
+    this.#context.channels.counters.drop(DropReason.FilterDenied, packet.segmentCount);
+    return false;
+  }
+
+  /** Notes and translates a packet that is about to be cut for `peer`. */
+  leaves(packet: SuperPacket, peer: number): void {
+    if (this.#flows.isOn) {
+      const { segmentCount, headerBytes, bytes } = packet;
+      this.#flows.note(packet, true, segmentCount, bytes + (segmentCount - 1) * headerBytes);
+    }
+    if (this.#activity.isOn) this.#noteActivity(packet.destinationAt, packet.ipVersion);
+    if (!this.#nat.isActive) return;
+    const families = this.#nat.read(peer, this.#natAt);
+    if (families === NatFamily.None) return;
+    const { needsCsum, csumStart } = packet.gso;
+    const isPartial = needsCsum && csumStart === packet.transportOffset;
+    translateOutbound(this.#context.slab, packet, this.#natAt, families, isPartial);
+  }
+
+  /** Whether anything wants to look at what comes in. */
+  get watchesInbound(): boolean {
+    return this.#filter.isActive || this.#nat.isActive || this.#flows.isOn || this.#activity.isOn;
+  }
+
+  /**
+   * Judges, notes and translates an item of `packets` packets from `peer`, with `headerBytes` bytes of
+   * headers each (0 for a single one); false when it must not go on. The transport checksum of several
+   * packets is partial.
+   */
+  comesIn(packet: SuperPacket, peer: number, packets: number, headerBytes: number): boolean {
+    if (this.#filter.isActive && !this.#filter.allows(packet, FilterDirection.In)) {
+      this.#context.channels.counters.drop(DropReason.FilterDenied, packets);
+      return false;
+    }
+    if (this.#nat.isActive) {
+      const families = peer < 0 ? NatFamily.None : this.#nat.read(peer, this.#natAt);
+      if (families !== NatFamily.None) {
+        translateInbound(this.#context.slab, packet, this.#natAt, families, packets > 1);
+      }
+    }
+    if (this.#flows.isOn) {
+      this.#flows.note(packet, false, packets, packet.bytes + (packets - 1) * headerBytes);
+    }
+    if (this.#activity.isOn) this.#noteActivity(packet.sourceAt, packet.ipVersion);
+    return true;
+  }
+
+  #noteActivity(at: number, ipVersion: number): void {
+    const context = this.#context;
+    if (this.#activity.note(at, ipVersion, context.nowMs)) {
+      context.post(context.channels.laneSubject, LaneNotice.Activity);
+    }
+  }
+}
