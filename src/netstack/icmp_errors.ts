@@ -88,9 +88,19 @@ export class IcmpErrors {
       ? IcmpType.DestinationUnreachable
       : Icmpv6Type.DestinationUnreachable;
     const code = datagram.ipVersion === 4 ? V4_CODE[reason] : V6_CODE[reason];
+    this.about(datagram, type, code, nowMs, reason === Unreachable.Port);
+  }
+
+  /** Sends an error about `datagram`; of a merged one its first packet is quoted. */
+  about(
+    datagram: InboundDatagram,
+    type: number,
+    code: number,
+    nowMs: number,
+    fromDestination = false,
+  ): void {
     const { ipAt, ipHeaderBytes, pieces } = datagram;
     const bytes = ipHeaderBytes + (pieces.count > 0 ? pieces.bytes[0] : 0);
-    const fromDestination = reason === Unreachable.Port;
     const block = this.#begin(ipAt, bytes, nowMs);
     if (block === 0) return;
     const sent = this.#write(block, ipAt, bytes, type, code, 0, fromDestination);

@@ -60,6 +60,8 @@ export class InboundDatagram {
   /** TOS or traffic class byte, ECN included. */
   tos = 0;
   hopLimit = 0;
+  /** Whether the destination is one of our own addresses; else the stack forwards this flow. */
+  isLocal = true;
   /** Transport header and payload, all pieces together. */
   bytes = 0;
   /** Packets that were merged into this, at least 1. */

@@ -142,10 +142,15 @@ export class IpSender implements IpOutput {
   makePath(remote: Uint8Array, local?: Uint8Array): OutputPath | null {
     const from = local ?? this.#options.addresses.sourceFor(remote);
     if (from === null || from.length !== remote.length) return null;
-    const mtu = this.pathMtus.mtuTo(remote, this.#link.mtu, this.nowMs);
+    const mtu = this.mtuTo(remote);
     // A stride without common factor with 2^16: paths begin far from each other.
     this.#nextFirstId = (this.#nextFirstId + 0x9e37) | 0;
     return new OutputPath(from.slice(), remote.slice(), mtu, this.#nextFirstId & 0xffff);
+  }
+
+  /** The largest packet to `remote`, by the link and by what ICMP has told. */
+  mtuTo(remote: Uint8Array): number {
+    return this.pathMtus.mtuTo(remote, this.#link.mtu, this.nowMs);
   }
 
   answerPath(datagram: InboundDatagram): OutputPath {

@@ -38,9 +38,11 @@ export class PathMtuCache {
     return linkMtu;
   }
 
-  /** Enters that packets of at most `mtu` bytes reach `remote`. */
+  /** Enters that packets of at most `mtu` bytes reach `remote`; never raises what is there. */
   learn(remote: Uint8Array, mtu: number, nowMs: number): void {
     const key = remote.join();
+    const known = this.#entries.get(key);
+    if (known !== undefined && known.deadlineMs > nowMs && known.mtu <= mtu) return;
     // Deleted first, so that the order of insertion is the order of age.
     this.#entries.delete(key);
     this.#entries.set(key, { mtu, deadlineMs: nowMs + LIFETIME_MS });
