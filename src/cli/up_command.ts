@@ -21,6 +21,7 @@ import { EndpointResolver, type FoundEndpoint } from "../daemon/endpoint_resolve
 import { defaultRouteMtu, endpointMtus, tunnelMtu } from "../daemon/interface_mtu.ts";
 import { interfaceExists } from "../daemon/interface_setup.ts";
 import { parseLogLevel, setUpLog } from "../daemon/log_setup.ts";
+import type { NodeMode } from "../daemon/node_mode.ts";
 import { uapiPath } from "../daemon/paths.ts";
 import { SetupError } from "../daemon/setup_error.ts";
 import { clearLeftovers, TunnelChanges } from "../daemon/tunnel_changes.ts";
@@ -30,6 +31,7 @@ import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
 import type { CommandSpec } from "./command_spec.ts";
 import { type ConfigPlace, findConfig, readConfig } from "./config_file.ts";
 import { chooseEncryptors, sessionLimits, testFault } from "./environment.ts";
+import { modeOf, NoHostChanges, rootlessStack, tellRootless } from "./rootless.ts";
 
 /** How long the start waits for the names of endpoints; later ones are used when they come. */
 const NAMES_WAIT_MS = 3000;
@@ -39,24 +41,27 @@ export const upCommand: CommandSpec = {
   summary: "bring up the tunnel that a config file describes, until a signal",
   words: "FILE|NAME",
   count: { min: 1, max: 1, rule: "up takes a config file or the name of one" },
-  flags: [],
+  flags: [{ name: "mode", value: "MODE", help: "auto, tun or rootless, in place of the file's" }],
   examples: [
     ["up ./wg0.conf", "the tunnel of a config file"],
     ["up wg0", "the same for /etc/wireguard/wg0.conf"],
+    ["up wg0 --mode rootless", "without an interface, as any user"],
   ],
-  run: ({ words }) => runUp(words[0]),
+  run: ({ words, flags }) => runUp(words[0], flags.text("mode")),
 };
 
 /** Runs the command; resolves with the exit code when the tunnel has ended. */
-async function runUp(argument: string): Promise<number> {
+async function runUp(argument: string, modeFlag: string | undefined): Promise<number> {
   const place = findConfig(argument);
   const { crypto } = selectNoiseCrypto();
   const publicKeyOf = (privateKey: Uint8Array) => crypto.x25519PublicKey(privateKey);
   const config = readConfig(place, publicKeyOf);
   if (config === null) return 1;
   const log = setUpLog(place.interfaceName, parseLogLevel(getEnvironment("LOG_LEVEL") || "info"));
-  checkFree(place.interfaceName, config);
-  await clearLeftovers(place.interfaceName, log);
+  const mode = modeOf(modeFlag, config);
+  checkFree(place.interfaceName, config, mode.isRootless);
+  if (mode.isRootless) tellRootless(place.interfaceName, mode, config, log);
+  else await clearLeftovers(place.interfaceName, log);
   const resolver = new EndpointResolver(config.device.peers, {
     lookUp: async ({ host, port }) => ({ ...await resolveHost(host), port }),
     schedule: (action, delayMs) => {
@@ -71,16 +76,20 @@ async function runUp(argument: string): Promise<number> {
     const mtu = config.interface.mtu ?? findMtu(config, resolver);
     const { privateKey } = config.device;
     const publicKey = privateKey === undefined ? null : publicKeyOf(privateKey);
-    return await run(place, { config, resolver, mtu, publicKey, log });
+    return await run(place, { config, mode, resolver, mtu, publicKey, log });
   } finally {
     resolver.stop();
     wipeKeys(config.device);
   }
 }
 
+/** What is done to the host beside the node itself, and undone at the end. */
+type HostChanges = Pick<TunnelChanges, "begin" | "onInterface" | "beforeEnd" | "end">;
+
 /** A tunnel that only needs to be started. */
 interface Tunnel {
   readonly config: NodeConfig;
+  readonly mode: NodeMode;
   readonly resolver: EndpointResolver;
   readonly mtu: number;
   readonly publicKey: Uint8Array | null;
@@ -90,7 +99,7 @@ interface Tunnel {
 async function run(place: ConfigPlace, tunnel: Tunnel): Promise<number> {
   const ending = new Ending();
   ending.heedSignals();
-  const changes = new TunnelChanges({
+  const changes = tunnel.mode.isRootless ? new NoHostChanges() : new TunnelChanges({
     interfaceName: place.interfaceName,
     config: tunnel.config,
     configPath: canonicalPath(place.path) ?? place.path,
@@ -110,7 +119,7 @@ async function run(place: ConfigPlace, tunnel: Tunnel): Promise<number> {
 async function runInterface(
   place: ConfigPlace,
   tunnel: Tunnel,
-  changes: TunnelChanges,
+  changes: HostChanges,
   ending: Ending,
 ): Promise<number> {
   const { config, log, resolver } = tunnel;
@@ -121,6 +130,7 @@ async function runInterface(
     encryptors: chooseEncryptors(longhaul.encryptors, log),
     socketBufferBytes: longhaul.socketBufferBytes ?? SOCKET_BUFFER_BYTES,
     offload: longhaul.offload,
+    ...(tunnel.mode.isRootless && { stack: rootlessStack(config, tunnel.mtu) }),
     limits: sessionLimits(),
     fault: testFault(),
     onEvent: (event) => lookUpAgain(resolver, event),
@@ -147,12 +157,13 @@ async function runInterface(
 }
 
 /** Makes the daemon what the config says; returns its UDP port. */
-async function setUp(daemon: Daemon, tunnel: Tunnel, changes: TunnelChanges): Promise<number> {
+async function setUp(daemon: Daemon, tunnel: Tunnel, changes: HostChanges): Promise<number> {
   const { config, resolver, mtu } = tunnel;
   daemon.node.apply(toDeviceChange(config.device, (endpoint) => resolver.addressOf(endpoint)));
   wipeKeys(config.device);
   resolver.tell((found) => setEndpoint(daemon, found));
   const port = daemon.node.openSockets();
+  if (tunnel.mode.isRootless) daemon.node.bringUp();
   await changes.onInterface({
     mtu,
     endpoints: knownEndpoints(config, resolver).map(({ address }) => address),
@@ -172,10 +183,10 @@ function killPoint(fault: string): () => void {
 }
 
 /** Throws when the interface, its control socket or its port belongs to somebody else. */
-function checkFree(name: string, config: NodeConfig): void {
+function checkFree(name: string, config: NodeConfig, isRootless: boolean): void {
   const runs = `end it first (longhaul down ${name})`;
   if (isUnixLive(uapiPath(name))) throw new SetupError(`${name} is up already: ${runs}`);
-  if (interfaceExists(name)) {
+  if (!isRootless && interfaceExists(name)) {
     throw new SetupError(
       `There is an interface ${name} already: remove it (ip link delete ${name}), ` +
         "or give the file another name",

@@ -1,0 +1,88 @@
+/**
+ * `up` without an interface of the kernel: what of the config file goes to the stack, what cannot be
+ * done without root and is left out, and what the user is told of it.
+ */
+import type { Log } from "../base/log.ts";
+import { isMode, MODES } from "../config/mode.ts";
+import type { NodeConfig } from "../config/types.ts";
+import { formatAddress } from "../control/address_text.ts";
+import { chooseMode, type NodeMode } from "../daemon/node_mode.ts";
+import { UAPI_FOLDER, uapiPath } from "../daemon/paths.ts";
+import type { LocalService } from "../forward/local_services.ts";
+import type { StackConfig } from "../worker/stack_config.ts";
+import { UsageError } from "./environment.ts";
+
+/** The mode of a node: the flag's, else the file's. Throws `UsageError` for a flag of no mode. */
+export function modeOf(flag: string | undefined, config: NodeConfig): NodeMode {
+  if (flag === undefined) return chooseMode(config.longhaul.mode);
+  if (isMode(flag)) return chooseMode(flag);
+  throw new UsageError(`--mode takes one of ${MODES.join(", ")}, not "${flag}"`);
+}
+
+/** The stack that takes the place of the interface. */
+export function rootlessStack(config: NodeConfig, mtu: number): StackConfig {
+  return {
+    addresses: config.interface.addresses,
+    mtu,
+    gso: true,
+    services: config.longhaul.localServices,
+  };
+}
+
+/** Says what this mode is and why it was chosen, and what of the file it leaves out. */
+export function tellRootless(name: string, mode: NodeMode, config: NodeConfig, log: Log): void {
+  const why = mode.reason === "" ? "" : ` (${mode.reason})`;
+  const { addresses } = config.interface;
+  const at = addresses.map(({ address }) => formatAddress(address)).join(", ") || "no address";
+  const services = config.longhaul.localServices;
+  const offered = services.length === 0
+    ? "no service of this host (see LocalServices)"
+    : services.map(formatService).join(", ");
+  log.info(`rootless${why}: a userspace stack answers at ${at}; peers reach ${offered}`);
+  if (!uapiPath(name).startsWith(UAPI_FOLDER)) {
+    log.info(`\`wg\` needs root: use \`longhaul show ${name}\` and its like`);
+  }
+  for (const key of leftOut(config)) {
+    log.warn(`${key}: left out, there is no interface in rootless mode`);
+  }
+}
+
+/** Keys of the file that mean something to an interface of the kernel only. */
+function leftOut(config: NodeConfig): string[] {
+  const { hooks, dnsServers, dnsSearchDomains, table, saveConfig } = config.interface;
+  const keys: [string, boolean][] = [
+    ["PreUp", hooks.preUp.length > 0],
+    ["PostUp", hooks.postUp.length > 0],
+    ["PreDown", hooks.preDown.length > 0],
+    ["PostDown", hooks.postDown.length > 0],
+    ["DNS", dnsServers.length + dnsSearchDomains.length > 0],
+    ["Table", typeof table === "number"],
+    ["SaveConfig", saveConfig],
+  ];
+  return keys.filter(([, isSet]) => isSet).map(([key]) => key);
+}
+
+function formatService(service: LocalService): string {
+  const { transport, firstPort, lastPort } = service;
+  const ports = firstPort === lastPort ? `${firstPort}` : `${firstPort}-${lastPort}`;
+  return `${transport.toUpperCase()} ${ports}`;
+}
+
+/** What `up` changes on the host beside the node itself, in this mode: nothing. */
+export class NoHostChanges {
+  begin(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  onInterface(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  beforeEnd(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  end(): Promise<void> {
+    return Promise.resolve();
+  }
+}
