@@ -126,9 +126,13 @@ export class ActivityWatch {
     return Math.max(-Infinity, ...watched.map((other) => this.#lastOf(other)));
   }
 
+  /** Publishes what had to wait for lanes; cheap when nothing does. */
+  retry(): void {
+    this.#published.retry();
+  }
+
   /** Calls those whose address has been active; call it when a lane has said so. */
   deliver(): void {
-    this.#published.retry();
     for (const watched of [...this.#watched]) {
       const lastMs = this.#lastOf(watched);
       if (lastMs <= watched.toldMs) continue;
