@@ -18,6 +18,8 @@ export interface SimNodeOptions {
   readonly address?: number;
   readonly port?: number;
   readonly coalesce?: boolean;
+  /** False: a node without an interface; then its `tun` is connected to nothing. */
+  readonly tun?: boolean;
   readonly wrapStage?: (stage: CryptoStage) => CryptoStage;
   readonly node?: Partial<InlineNodeOptions>;
 }
@@ -61,7 +63,7 @@ export class SimNetwork {
       crypto: this.crypto,
       makeAead: (slab) => new NoblePacketAead(slab),
       makeKernel: (slab) => new ScalarChecksumKernel(slab),
-      makeTun: (slab) => ports.tun = new MemoryTun(slab),
+      makeTun: options.tun === false ? undefined : (slab) => ports.tun = new MemoryTun(slab),
       makeUdp: (slab) =>
         ports.udp = new MemoryUdp(
           slab,
@@ -76,7 +78,7 @@ export class SimNetwork {
     const privateKey = this.random.fill(new Uint8Array(32));
     const simNode: SimNode = {
       node,
-      tun: ports.tun!,
+      tun: ports.tun ?? new MemoryTun(node.slab),
       udp: ports.udp!,
       privateKey,
       publicKey: this.crypto.x25519PublicKey(privateKey),
@@ -133,11 +135,11 @@ export class SimNetwork {
   runUntil(untilMs: number): void {
     this.run();
     for (;;) {
-      const next = Math.min(...this.nodes.map(({ node }) => node.control.nextTimeoutMs()));
+      const next = Math.min(...this.nodes.map(({ node }) => node.nextTimeoutMs()));
       if (next > untilMs) break;
       this.clock.advance(Math.max(0, next - this.clock.nowMs()));
       for (const { node } of this.nodes) {
-        if (node.control.nextTimeoutMs() <= this.clock.nowMs()) node.onTimeout();
+        if (node.nextTimeoutMs() <= this.clock.nowMs()) node.onTimeout();
       }
       this.run();
     }
