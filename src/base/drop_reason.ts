@@ -85,6 +85,8 @@ export const DropReason = {
   NotOffered: 52,
   /** Refused by a rule of the filter. */
   FilterDenied: 53,
+  /** UDP to a local service whose socket was full, or that took no datagram of that length. */
+  HostSocketFull: 54,
 } as const;
 
 /** One of the values of `DropReason`. */

@@ -9,6 +9,7 @@ import type { HostSockets } from "./host_sockets.ts";
 import { DEFAULT_FORWARD_LIMITS, type ForwardLimits, SWEEP_INTERVAL_MS } from "./limits.ts";
 import { type LocalService, ServiceTable } from "./local_services.ts";
 import { TcpForwarder, type TurnTime } from "./tcp_forwarder.ts";
+import { LocalUdp } from "./udp_forwarder.ts";
 
 /** What a forwarder is made of. */
 export interface LocalForwarderOptions {
@@ -16,6 +17,8 @@ export interface LocalForwarderOptions {
   readonly time: TurnTime;
   readonly counters: DropCounters;
   readonly services: readonly LocalService[];
+  /** Where datagrams of the host are read to, 65,535 bytes. */
+  readonly datagramAt: number;
   readonly limits?: ForwardLimits;
 }
 
@@ -23,6 +26,8 @@ export interface LocalForwarderOptions {
 export class LocalForwarder {
   /** To be made the acceptor of the stack's TCP layer. */
   readonly tcp: TcpForwarder;
+  /** To be made the forwarder of the stack's UDP layer. */
+  readonly udp: LocalUdp;
   readonly #host: HostSockets;
   readonly #slots = new FlowSlots();
   #sweepAtMs = Infinity;
@@ -30,14 +35,15 @@ export class LocalForwarder {
 
   constructor(options: LocalForwarderOptions) {
     this.#host = options.host;
-    this.tcp = new TcpForwarder({
-      host: options.host,
-      time: options.time,
+    const parts = {
+      ...options,
       slots: this.#slots,
       limits: options.limits ?? DEFAULT_FORWARD_LIMITS,
-      counters: options.counters,
-      wantSweep: (atMs) => this.#sweepAtMs = Math.min(this.#sweepAtMs, atMs),
-    }, new ServiceTable(options.services));
+      wantSweep: (atMs: number) => this.#sweepAtMs = Math.min(this.#sweepAtMs, atMs),
+    };
+    const services = new ServiceTable(options.services);
+    this.tcp = new TcpForwarder(parts, services);
+    this.udp = new LocalUdp(parts, services);
   }
 
   /** Flows that exist, those that are being dialled included. */
@@ -47,7 +53,7 @@ export class LocalForwarder {
 
   /** Offers other services from now on; flows that exist go on. */
   setServices(services: readonly LocalService[]): void {
-    this.tcp.services = new ServiceTable(services);
+    this.tcp.services = this.udp.services = new ServiceTable(services);
   }
 
   /**
@@ -56,7 +62,8 @@ export class LocalForwarder {
    */
   turn(hasEvents: boolean): boolean {
     if (hasEvents) this.#takeEvents();
-    return this.tcp.turn();
+    const hasBytes = this.tcp.turn();
+    return this.udp.turn() || hasBytes;
   }
 
   /** When `onTimeout` is due; Infinity for never. */
@@ -76,6 +83,7 @@ export class LocalForwarder {
   /** Ends every flow. */
   close(): void {
     this.tcp.close();
+    this.udp.close();
   }
 
   #takeEvents(): void {

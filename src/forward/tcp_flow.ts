@@ -178,7 +178,7 @@ export class TcpFlow implements HostFlow, TcpHandler {
   }
 
   #enqueue(): void {
-    if (this.#wantsHost && !this.isQueued) this.#owner.enqueue(this);
+    if (this.#wantsHost) this.#owner.enqueue(this);
   }
 
   #noteNothingRead(connection: TcpConnection, result: number): void {

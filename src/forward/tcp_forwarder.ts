@@ -12,6 +12,7 @@ import { FLOW_TURN_BYTES, type ForwardLimits, TURN_BYTES } from "./limits.ts";
 import type { ServiceTable } from "./local_services.ts";
 import { DialEnd, type DialOwner, TcpDial } from "./tcp_dial.ts";
 import { type FlowOwner, TcpFlow } from "./tcp_flow.ts";
+import { TurnQueue } from "./turn_queue.ts";
 
 /** Tells the time of the lane's turn; the stack does. */
 export interface TurnTime {
@@ -38,9 +39,7 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
   readonly #clients: ClientQuota;
   readonly #dials = new Map<PendingTcp, TcpDial>();
   readonly #flows = new Set<TcpFlow>();
-  /** Flows that have something to read from the host, in order; and those for the next turn. */
-  #queue: TcpFlow[] = [];
-  #later: TcpFlow[] = [];
+  readonly #queue = new TurnQueue<TcpFlow>((flow, budget) => flow.readHost(budget));
 
   constructor(options: TcpForwarderOptions, services: ServiceTable) {
     const { limits } = options;
@@ -122,26 +121,12 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
   }
 
   enqueue(flow: TcpFlow): void {
-    flow.isQueued = true;
-    this.#later.push(flow);
+    this.#queue.add(flow);
   }
 
   /** Reads from the host for the flows whose turn it is; whether there is more to read at once. */
   turn(): boolean {
-    const queue = this.#later;
-    this.#later = this.#queue;
-    this.#queue = queue;
-    let leftBytes = TURN_BYTES;
-    let next = 0;
-    while (next < queue.length && leftBytes > 0) {
-      const flow = queue[next++];
-      flow.isQueued = false;
-      leftBytes -= flow.readHost(Math.min(FLOW_TURN_BYTES, leftBytes));
-    }
-    // Those that had no turn stand before those that want another one.
-    if (next < queue.length) this.#later = queue.slice(next).concat(this.#later);
-    queue.length = 0;
-    return this.#later.length > 0;
+    return this.#queue.run(TURN_BYTES, FLOW_TURN_BYTES);
   }
 
   /** Ends every flow with RST. */

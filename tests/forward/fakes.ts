@@ -11,6 +11,14 @@ import type {
   TcpFlow,
   TcpHandler,
 } from "../../src/netstack/tcp/tcp_socket.ts";
+import {
+  UdpDatagram,
+  type UdpFlow,
+  type UdpForwarder,
+  type UdpHandler,
+  type UdpSocket,
+  type UdpVerdict,
+} from "../../src/netstack/udp_socket.ts";
 
 /** One socket of the host, with what its other end does and has got. */
 export class FakeSocket {
@@ -27,6 +35,9 @@ export class FakeSocket {
   /** A negated errno that reads and writes answer. */
   error = 0;
   state: "open" | "closed" | "aborted" = "open";
+  isDatagram = false;
+  readonly datagramsToRead: number[][] = [];
+  readonly datagramsWritten: number[][] = [];
   isWriteShut = false;
   writes = 0;
   reads = 0;
@@ -45,6 +56,8 @@ export class FakeHost implements HostSockets {
   readonly sockets: FakeSocket[] = [];
   /** What the next opening calls answer instead of a socket: negated errnos. */
   readonly openErrors: number[] = [];
+  /** UDP ports that refuse, each as "length of the address:port". */
+  readonly deadPorts = new Set<string>();
   #events: { token: number; events: number }[] = [];
   #polled: { token: number; events: number }[] = [];
 
@@ -111,7 +124,20 @@ export class FakeHost implements HostSockets {
   }
 
   connectUdp(address: Uint8Array, port: number, token: number): number {
-    return this.#openSocket(address, port, token);
+    const number = this.#openSocket(address, port, token);
+    if (number >= 0) {
+      this.last.isDatagram = true;
+      if (this.deadPorts.has(`${address.length}:${port}`)) {
+        this.last.connectResult = -Errno.ECONNREFUSED;
+      }
+    }
+    return number;
+  }
+
+  /** The host sends a datagram. */
+  giveDatagram(socket: FakeSocket, bytes: readonly number[]): void {
+    socket.datagramsToRead.push([...bytes]);
+    this.raise(socket, HostEvent.Readable);
   }
 
   connectResult(socket: number): number {
@@ -122,6 +148,12 @@ export class FakeHost implements HostSockets {
     const socket = this.#get(number);
     socket.reads++;
     if (socket.error !== 0) return socket.error;
+    if (socket.isDatagram) {
+      const datagram = socket.datagramsToRead.shift();
+      if (datagram === undefined) return -Errno.EAGAIN;
+      this.slab.u8.set(datagram, at);
+      return datagram.length;
+    }
     const bytes = socket.toRead.splice(0, capacity);
     this.slab.u8.set(bytes, at);
     if (bytes.length > 0) return bytes.length;
@@ -139,6 +171,11 @@ export class FakeHost implements HostSockets {
     socket.writes++;
     if (socket.error !== 0) return socket.error;
     if (socket.room === 0) return -Errno.EAGAIN;
+    if (socket.isDatagram) {
+      const datagram = this.slab.u8.slice(pieces.at[0], pieces.at[0] + pieces.bytes[0]);
+      socket.datagramsWritten.push([...datagram]);
+      return datagram.length;
+    }
     let taken = 0;
     for (let i = 0; i < pieces.count; i++) {
       for (let j = 0; j < pieces.bytes[i] && socket.room > 0; j++, socket.room--, taken++) {
@@ -227,6 +264,94 @@ export class FakePending implements PendingTcp {
   #decide(answer: FakePending["answer"]): void {
     assert(this.answer === "none", `${answer} after ${this.answer}`);
     this.answer = answer;
+  }
+}
+
+/** The UDP layer of the stack: sockets of flows that the forwarder has taken. */
+export class FakeUdp {
+  readonly sockets = new Map<string, FakeUdpSocket>();
+  readonly #datagram = new UdpDatagram();
+
+  constructor(readonly host: FakeHost, readonly forwarder: () => UdpForwarder) {}
+
+  /** A datagram of a peer; what became of it when it belonged to no flow. */
+  receive(flow: Partial<UdpFlow>, ...payloads: number[][]): UdpVerdict | null {
+    const whole = { ...UDP_FLOW, ...flow };
+    const key = JSON.stringify([[...whole.remoteAddress], whole.remotePort, whole.localPort]);
+    const datagram = this.#datagram;
+    const runs = new Pieces();
+    let at = DELIVER_AT;
+    for (const payload of payloads) {
+      this.host.slab.u8.set(payload, at);
+      runs.add(at, payload.length);
+      at += payload.length + 40;
+    }
+    datagram.at = runs.at[0];
+    datagram.bytes = runs.bytes[0];
+    let socket = this.sockets.get(key);
+    if (socket === undefined) {
+      const verdict = this.forwarder().onFlow(whole, datagram);
+      if (typeof verdict !== "object") return verdict;
+      socket = new FakeUdpSocket(this.host, verdict, whole, () => this.sockets.delete(key));
+      this.sockets.set(key, socket);
+    }
+    if (payloads.length > 1) socket.handler.onRun!(socket, datagram, runs);
+    else socket.handler.onDatagram(socket, datagram);
+    return null;
+  }
+}
+
+const UDP_FLOW: UdpFlow = {
+  ipVersion: 4,
+  localAddress: Uint8Array.of(10, 0, 0, 1),
+  localPort: 53,
+  remoteAddress: Uint8Array.of(10, 0, 0, 2),
+  remotePort: 40_000,
+};
+
+/** The stack's side of one UDP flow. */
+export class FakeUdpSocket implements UdpSocket {
+  context: unknown = null;
+  isClosed = false;
+  tos = 0;
+  hopLimit = 64;
+  /** Datagrams that went to the peer. */
+  readonly sent: number[][] = [];
+  readonly localAddress: Uint8Array;
+  readonly localPort: number;
+
+  constructor(
+    readonly host: FakeHost,
+    readonly handler: UdpHandler,
+    readonly flow: UdpFlow,
+    readonly onClose: () => void,
+  ) {
+    this.localAddress = flow.localAddress;
+    this.localPort = flow.localPort;
+  }
+
+  send(at: number, bytes: number): boolean {
+    assert(!this.isClosed, "sent over a closed socket");
+    this.sent.push([...this.host.slab.u8.slice(at, at + bytes)]);
+    return true;
+  }
+
+  sendTo(): boolean {
+    throw new Error("a socket of a flow");
+  }
+
+  reply(): boolean {
+    throw new Error("a socket of a flow");
+  }
+
+  sendBytesTo(): boolean {
+    throw new Error("a socket of a flow");
+  }
+
+  close(): void {
+    assert(!this.isClosed, "closed twice");
+    this.isClosed = true;
+    this.onClose();
   }
 }
 

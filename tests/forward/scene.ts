@@ -6,7 +6,7 @@ import { DEFAULT_FORWARD_LIMITS } from "../../src/forward/limits.ts";
 import { LocalForwarder } from "../../src/forward/local_forwarder.ts";
 import type { LocalService } from "../../src/forward/local_services.ts";
 import type { TcpFlow } from "../../src/netstack/tcp/tcp_socket.ts";
-import { type FakeConnection, FakeHost, FakePending, type FakeSocket } from "./fakes.ts";
+import { type FakeConnection, FakeHost, FakePending, type FakeSocket, FakeUdp } from "./fakes.ts";
 
 /** One flow that both ends have agreed on. */
 export interface OpenFlow {
@@ -22,9 +22,12 @@ export const WEB: LocalService = {
   port: 8080,
 };
 
+const DATAGRAM_AT = 7 * 1024 * 1024;
+
 /** The forwarder and what surrounds it. */
 export class Scene {
   readonly host = new FakeHost();
+  readonly udp = new FakeUdp(this.host, () => this.forwarder.udp);
   readonly drops = new Map<DropReason, number>();
   readonly forwarder: LocalForwarder;
   nowMs = 1_000_000;
@@ -42,6 +45,7 @@ export class Scene {
           this.drops.set(reason, (this.drops.get(reason) ?? 0) + packets),
       },
       services,
+      datagramAt: DATAGRAM_AT,
       limits: { ...DEFAULT_FORWARD_LIMITS, ...limits },
     });
   }
@@ -100,6 +104,7 @@ export class Scene {
     assertEquals(this.host.open.length, 0, "sockets are open");
     assertEquals(this.forwarder.tcp.flowCount, 0);
     assertEquals(this.forwarder.tcp.dialCount, 0);
+    assertEquals(this.forwarder.udp.flowCount, 0);
     assertEquals(this.forwarder.flowCount, 0);
   }
 }

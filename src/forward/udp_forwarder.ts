@@ -1,0 +1,175 @@
+/**
+ * Forwards UDP flows of peers to services of this host. A lane has one; it is the forwarder of the
+ * stack's UDP layer. Where a client has as many flows as it may have, its oldest makes room.
+ */
+import { DropReason } from "../base/drop_reason.ts";
+import { Errno } from "../base/errno.ts";
+import type { DropCounters } from "../netstack/counters.ts";
+import type { UdpDatagram, UdpFlow, UdpForwarder } from "../netstack/udp_socket.ts";
+import { UdpVerdict } from "../netstack/udp_socket.ts";
+import type { FlowSlots, HostFlow } from "./flow_slots.ts";
+import type { HostSockets } from "./host_sockets.ts";
+import type { ForwardLimits } from "./limits.ts";
+import type { ServiceTable } from "./local_services.ts";
+import type { TurnTime } from "./tcp_forwarder.ts";
+import { TurnQueue } from "./turn_queue.ts";
+import { type UdpFlowOwner, UdpForward } from "./udp_flow.ts";
+
+/** Datagrams that one flow, and all of them, may read from the host in a turn. */
+const FLOW_DATAGRAMS = 64;
+const TURN_DATAGRAMS = 256;
+/** A flow that moves something goes to the end of its client's list, at most so often. */
+const RELIST_MS = 1000;
+
+/** What a forwarder is made of. */
+export interface LocalUdpOptions {
+  readonly host: HostSockets;
+  readonly time: TurnTime;
+  readonly slots: FlowSlots;
+  readonly limits: ForwardLimits;
+  readonly counters: DropCounters;
+  /** Where datagrams of the host are read to, 65,535 bytes. */
+  readonly datagramAt: number;
+  readonly wantSweep: (atMs: number) => void;
+}
+
+/** Holds a number until the flow that it is for exists. */
+const nobody: HostFlow = { onHostEvents: () => {}, onSweep: () => Infinity };
+
+/** The UDP flows of a lane. */
+export class LocalUdp implements UdpForwarder, UdpFlowOwner {
+  readonly host: HostSockets;
+  readonly datagramAt: number;
+  /** What peers may reach. */
+  services: ServiceTable;
+  readonly #options: LocalUdpOptions;
+  /** The flows of each client, the longest idle first. */
+  readonly #clients = new Map<string, Set<UdpForward>>();
+  #flowCount = 0;
+  readonly #queue = new TurnQueue<UdpForward>((flow, budget) => flow.readHost(budget));
+
+  constructor(options: LocalUdpOptions, services: ServiceTable) {
+    this.host = options.host;
+    this.datagramAt = options.datagramAt;
+    this.services = services;
+    this.#options = options;
+  }
+
+  get nowMs(): number {
+    return this.#options.time.nowMs;
+  }
+
+  /** Flows that exist. */
+  get flowCount(): number {
+    return this.#flowCount;
+  }
+
+  onFlow(flow: UdpFlow, datagram: UdpDatagram): UdpForward | UdpVerdict {
+    const { counters } = this.#options;
+    const target = this.services.find("udp", flow.localPort, flow.ipVersion);
+    if (target === null) {
+      counters.drop(DropReason.NotOffered);
+      return UdpVerdict.Refuse;
+    }
+    const client = String(flow.remoteAddress);
+    if (!this.#makeRoom(client)) {
+      counters.drop(DropReason.FlowLimit);
+      return UdpVerdict.Drop;
+    }
+    let verdict: UdpForward | UdpVerdict = UdpVerdict.Refuse;
+    for (const address of target.addresses) {
+      verdict = this.#open(client, address, target.port, datagram);
+      if (verdict !== UdpVerdict.Refuse) break;
+    }
+    return verdict;
+  }
+
+  enqueue(flow: UdpForward): void {
+    this.#queue.add(flow);
+  }
+
+  onDropped(datagrams: number): void {
+    this.#options.counters.drop(DropReason.HostSocketFull, datagrams);
+  }
+
+  onActive(flow: UdpForward): void {
+    if (this.nowMs - flow.listedMs < RELIST_MS) return;
+    flow.listedMs = this.nowMs;
+    const flows = this.#clients.get(flow.client);
+    if (flows?.delete(flow)) flows.add(flow);
+  }
+
+  onFlowEnd(flow: UdpForward): void {
+    this.#flowCount--;
+    this.#options.slots.remove(flow.slot);
+    const flows = this.#clients.get(flow.client);
+    flows?.delete(flow);
+    if (flows?.size === 0) this.#clients.delete(flow.client);
+  }
+
+  /** Reads from the host for the flows whose turn it is; whether there is more to read at once. */
+  turn(): boolean {
+    return this.#queue.run(TURN_DATAGRAMS, FLOW_DATAGRAMS);
+  }
+
+  /** Ends every flow. */
+  close(): void {
+    for (const flows of [...this.#clients.values()]) {
+      for (const flow of [...flows]) flow.end();
+    }
+  }
+
+  /** Whether the client may have another flow, after its oldest has made room if need be. */
+  #makeRoom(client: string): boolean {
+    const { udpFlowsMax, udpFlowsPerClientMax } = this.#options.limits;
+    const flows = this.#clients.get(client);
+    const isFull = this.#flowCount >= udpFlowsMax;
+    if (!isFull && (flows?.size ?? 0) < udpFlowsPerClientMax) return true;
+    const oldest = flows?.values().next().value;
+    oldest?.end();
+    return oldest !== undefined;
+  }
+
+  /**
+   * Sends the first datagram to the host at once: over loopback a port that nobody listens at is
+   * known before the call returns.
+   */
+  #open(
+    client: string,
+    address: Uint8Array,
+    port: number,
+    datagram: UdpDatagram,
+  ): UdpForward | UdpVerdict {
+    const { slots, counters, wantSweep } = this.#options;
+    const slot = slots.add(nobody);
+    const socket = this.host.connectUdp(address, port, slot);
+    if (socket >= 0) {
+      this.host.write(socket, datagram.at, datagram.bytes);
+      if (this.host.connectResult(socket) !== -Errno.ECONNREFUSED) {
+        const flow = new UdpForward(this, slot, client, socket);
+        slots.replace(slot, flow);
+        this.#enlist(flow);
+        wantSweep(flow.onSweep(this.nowMs));
+        return flow;
+      }
+      this.host.close(socket);
+    }
+    slots.remove(slot);
+    if (!isExhausted(-socket)) return UdpVerdict.Refuse;
+    counters.drop(DropReason.FlowLimit);
+    return UdpVerdict.Drop;
+  }
+
+  #enlist(flow: UdpForward): void {
+    this.#flowCount++;
+    const flows = this.#clients.get(flow.client);
+    if (flows === undefined) this.#clients.set(flow.client, new Set([flow]));
+    else flows.add(flow);
+  }
+}
+
+/** Whether descriptors or memory have run out, which says nothing about the service. */
+function isExhausted(errno: number): boolean {
+  return errno === Errno.EMFILE || errno === Errno.ENFILE || errno === Errno.ENOMEM ||
+    errno === Errno.ENOBUFS;
+}
