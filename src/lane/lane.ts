@@ -88,6 +88,8 @@ export class Lane {
   /** Called when main has put new UDP sockets into the lane's block. */
   onSocketsChanged: () => void = () => {};
   /** Called when main has written another config for the stack. */
+  onStackChanged: () => void = () => {};
+  /** Called when main has written another config for the stack. */
   onStackConfig: () => void = () => {};
   /** Sockets of the host that forward to and from the stack. */
   hostWork: HostWork | null = null;
@@ -236,7 +238,7 @@ export class Lane {
     const { vnetHeaders, tcp, udp } = options.tunOffload;
     return new GroCoalescer(options.slab, options.kernel, scratchAt, {
       slabAddress: options.slabAddress,
-      vnetHeader: vnetHeaders,
+      vnetHeader: vnetHeaders || options.tun === undefined,
       tcp,
       udp,
     });
@@ -392,6 +394,7 @@ export class Lane {
       channels.setWord(LaneWord.SocketGenerationInUse, generation);
       this.#notice(LaneNotice.Sockets);
     }
+    if ((bits & LaneCommand.Stack) !== 0) this.onStackChanged();
     if ((bits & LaneCommand.ForgetKeys) !== 0) this.context.stage.forgetKeys();
     if ((bits & LaneCommand.Stack) !== 0) this.onStackConfig();
     if ((bits & LaneCommand.Stop) !== 0) this.isStopping = true;

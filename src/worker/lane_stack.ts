@@ -1,0 +1,136 @@
+/**
+ * The userspace stack of a lane worker and what is attached to it: local services of this host over
+ * the kernel's sockets, and bulk transfers. Built over the lane's stack memory, configured by main.
+ */
+import { threadCpuSeconds } from "../../ffi/clock.ts";
+import { HostSocketSet } from "../../ffi/host_socket.ts";
+import type { FfiMemory } from "../../ffi/memory.ts";
+import { releasePages } from "../../ffi/pages.ts";
+import { openFilesMax } from "../../ffi/process.ts";
+import { systemRandom } from "../../ffi/random.ts";
+import { BulkTransfers } from "../forward/bulk_transfer.ts";
+import { DEFAULT_FORWARD_LIMITS, type ForwardLimits } from "../forward/limits.ts";
+import { LocalForwarder } from "../forward/local_forwarder.ts";
+import type { HostWork } from "../lane/ports.ts";
+import type { Slab } from "../memory/slab.ts";
+import { BufferPool } from "../netstack/buffer_pool.ts";
+import type { DropCounters } from "../netstack/counters.ts";
+import { LinkEndpoint } from "../netstack/link_endpoint.ts";
+import { SEGMENT_BYTES_MAX } from "../netstack/tcp/limits.ts";
+import { Stack } from "../netstack/stack.ts";
+import type { ChecksumKernel } from "../wire/checksum_kernel.ts";
+import { readStackConfig, type StackConfig } from "./stack_config.ts";
+import { planStack, type StackPlan } from "./stack_plan.ts";
+
+/** Descriptors that flows leave alone: the tunnel needs them when its port changes. */
+const RESERVED_FILES = 256;
+/** Smaller free blocks are not worth a system call. */
+const RELEASE_BYTES_MIN = 64 * 1024;
+/** Every UDP flow of a peer has its bound in the forwarder. */
+const UDP_FLOWS_MAX = 1 << 20;
+
+/** What a stack is made over. */
+export interface LaneStackParts {
+  readonly slab: Slab;
+  readonly memory: FfiMemory;
+  readonly kernel: ChecksumKernel;
+  readonly counters: DropCounters;
+  /** The lane's stack memory. */
+  readonly stackAt: number;
+}
+
+/** One lane's stack; see the module's text. */
+export class LaneStack implements HostWork {
+  readonly stack: Stack;
+  /** Set when the host's sockets have events. */
+  hasHostEvents = false;
+  readonly #parts: LaneStackParts;
+  readonly #plan: StackPlan;
+  readonly #host: HostSocketSet;
+  readonly #forwarder: LocalForwarder;
+  readonly #bulk: BulkTransfers;
+
+  /** Main has written a config to the stack's memory. */
+  constructor(parts: LaneStackParts) {
+    const { slab, memory, kernel, counters, stackAt } = parts;
+    this.#parts = parts;
+    const plan = this.#plan = planStack(stackAt);
+    const config = this.#readConfig()!;
+    const pool = new BufferPool(plan.poolAt, plan.poolBytes, (at, bytes) => {
+      if (bytes >= RELEASE_BYTES_MIN) releasePages(memory, at, bytes);
+    });
+    const { addresses, mtu, gso, services } = config;
+    const gsoMaxBytes = gso ? SEGMENT_BYTES_MAX : 0;
+    const link = new LinkEndpoint(slab, pool, plan.linkAt, { mtu, gsoMaxBytes });
+    const random = systemRandom;
+    this.stack = new Stack({
+      ...{ slab, kernel, pool, link, random, counters, addresses, gso },
+      udpFlowsMax: UDP_FLOWS_MAX,
+    });
+    this.#host = new HostSocketSet(memory, plan.hostSocketsAt);
+    this.#forwarder = new LocalForwarder({
+      ...{ host: this.#host, time: this.stack, counters, services },
+      datagramAt: plan.datagramAt,
+      limits: forwardLimits(),
+    });
+    this.stack.udp.forwarder = this.#forwarder.udp;
+    this.stack.tcp.forwarder = this.#forwarder.tcp;
+    this.#bulk = new BulkTransfers({
+      ...{ slab, kernel, tcp: this.stack.tcp, time: this.stack },
+      allocate: (bytes) => pool.allocate(bytes),
+      reportAt: plan.bulkReportAt,
+      cpuSeconds: threadCpuSeconds,
+    });
+  }
+
+  /** Readable while the host's sockets have events. */
+  get hostFd(): number {
+    return this.#host.pollFd;
+  }
+
+  /** Takes over what main has written. */
+  configure(): void {
+    const config = this.#readConfig();
+    if (config === null) return;
+    this.stack.setAddresses(config.addresses);
+    this.stack.link.mtu = config.mtu;
+    this.#forwarder.setServices(config.services);
+    if (config.bulk !== undefined) this.#bulk.begin(config.bulk);
+  }
+
+  poll(nowMs: number): boolean {
+    const hasEvents = this.hasHostEvents;
+    this.hasHostEvents = false;
+    if (this.#forwarder.nextTimeoutMs() <= nowMs) this.#forwarder.onTimeout(nowMs);
+    const hasBytes = this.#forwarder.turn(hasEvents);
+    return this.#bulk.turn() || hasBytes;
+  }
+
+  nextTimeoutMs(): number {
+    return this.#forwarder.nextTimeoutMs();
+  }
+
+  /** Ends all flows of local services, so that both ends hear of it. */
+  close(): void {
+    this.#forwarder.close();
+  }
+
+  #readConfig(): StackConfig | null {
+    return readStackConfig(this.#parts.slab, this.#plan.configAt);
+  }
+}
+
+/** Flows within what the process may open: the tunnel must never lack a descriptor. */
+function forwardLimits(): ForwardLimits {
+  const files = Math.max(openFilesMax() - RESERVED_FILES, RESERVED_FILES);
+  const limits = DEFAULT_FORWARD_LIMITS;
+  const udpFlowsMax = Math.min(limits.udpFlowsMax, files >> 2);
+  const tcpFlowsMax = Math.min(limits.tcpFlowsMax, files - udpFlowsMax);
+  return {
+    ...limits,
+    udpFlowsMax,
+    tcpFlowsMax,
+    tcpFlowsPerClientMax: Math.min(limits.tcpFlowsPerClientMax, tcpFlowsMax * 3 >> 2),
+    udpFlowsPerClientMax: Math.min(limits.udpFlowsPerClientMax, udpFlowsMax >> 1),
+  };
+}
