@@ -140,6 +140,9 @@ export const Addrinfo = {
 /** struct ucred { pid_t pid; uid_t uid; gid_t gid; } */
 export const Ucred = { pid: 0, uid: 4, gid: 8, bytes: 12 } as const;
 
+/** struct rlimit { rlim_t rlim_cur; rlim_t rlim_max; } */
+export const Rlimit = { soft: 0, hard: 8, bytes: 16 } as const;
+
 /** struct sock_filter { __u16 code; __u8 jt; __u8 jf; __u32 k; } */
 export const SockFilter = { code: 0, jt: 2, jf: 3, k: 4, bytes: 8 } as const;
 

@@ -89,8 +89,6 @@ export class Lane {
   onSocketsChanged: () => void = () => {};
   /** Called when main has written another config for the stack. */
   onStackChanged: () => void = () => {};
-  /** Called when main has written another config for the stack. */
-  onStackConfig: () => void = () => {};
   /** Sockets of the host that forward to and from the stack. */
   hostWork: HostWork | null = null;
 
@@ -396,7 +394,6 @@ export class Lane {
     }
     if ((bits & LaneCommand.Stack) !== 0) this.onStackChanged();
     if ((bits & LaneCommand.ForgetKeys) !== 0) this.context.stage.forgetKeys();
-    if ((bits & LaneCommand.Stack) !== 0) this.onStackConfig();
     if ((bits & LaneCommand.Stop) !== 0) this.isStopping = true;
   }
 

@@ -8,6 +8,7 @@ import { UdpSocketPair } from "../../ffi/udp.ts";
 import { selectPacketAead } from "../crypto/select.ts";
 import { instantiateKernels, type Kernels } from "../kernels/kernels.ts";
 import { type CryptoStage, Encryptor, InlineStage, RingStage } from "../lane/encryptor.ts";
+import { LaneCounters } from "../lane/counters.ts";
 import { Lane, Ready } from "../lane/lane.ts";
 import {
   LANE_SCRATCH_SYSCALLS,
@@ -23,7 +24,7 @@ import { makeFault } from "./faults.ts";
 import { LaneStack } from "./lane_stack.ts";
 import type { LaneStart, WorkerMessage } from "./messages.ts";
 
-const Token = { Bell: 0, Tun: 1, Udp4: 2, Udp6: 3 } as const;
+const Token = { Bell: 0, Tun: 1, Udp4: 2, Udp6: 3, Host: 4 } as const;
 /** How long a lane whose socket was full waits before it tries again. */
 const SOCKET_FULL_WAIT_MS = 1;
 /** The longest wait that epoll is asked for: deadlines further away come up again. */
@@ -65,9 +66,13 @@ class LaneHost {
     const mainSignal = new EventFd(start.mainBellFd);
     const { stage, aeadName } = makeStage(start, slab, kernels);
     this.aeadName = aeadName;
-    this.#stack = plan.stackBytes === 0
-      ? null
-      : new LaneStack(slab, plan, new LaneChannels(slab, start.plan, plan), kernels);
+    this.#stack = plan.stackBytes === 0 ? null : new LaneStack({
+      slab,
+      memory: this.#memory,
+      kernel: kernels,
+      counters: new LaneCounters(slab, plan.countersAt),
+      stackAt: plan.stackAt,
+    });
     this.#lane = new Lane({
       lane: start.lane,
       slab,
@@ -85,8 +90,10 @@ class LaneHost {
     });
     this.#lane.onSocketsChanged = () => this.#changeSockets();
     this.#epoll.add(start.laneBellFd, EPOLLIN, Token.Bell);
-    this.#lane.onStackChanged = () => this.#stack?.reconfigure();
+    this.#lane.onStackChanged = () => this.#stack?.configure();
     if (start.tunFd >= 0) this.#epoll.add(start.tunFd, EPOLLIN, Token.Tun);
+    this.#lane.hostWork = this.#stack;
+    if (this.#stack !== null) this.#epoll.add(this.#stack.hostFd, EPOLLIN, Token.Host);
     this.#changeSockets();
   }
 
@@ -143,6 +150,7 @@ class LaneHost {
 
   /** Sends what has been taken in; the TUN and the sockets are not read any more. */
   #finish(): void {
+    this.#stack?.close(systemClock.nowMs());
     this.#setWatched(Ready.Tun | Ready.Udp4 | Ready.Udp6, 0);
     const endMs = systemClock.nowMs() + FINISH_MS;
     let nowMs = systemClock.nowMs();
@@ -168,6 +176,9 @@ class LaneHost {
           break;
         case Token.Udp6:
           this.#lane.ready |= Ready.Udp6;
+          break;
+        case Token.Host:
+          this.#stack!.hasHostEvents = true;
           break;
       }
     }

@@ -140,6 +140,7 @@ function layoutAssertions(arch: keyof typeof layout.EpollEventByArch): string[] 
     addr: "ai_addr",
     next: "ai_next",
   });
+  check("struct rlimit", layout.Rlimit, { soft: "rlim_cur", hard: "rlim_max" });
   check("struct ucred", layout.Ucred, { pid: "pid", uid: "uid", gid: "gid" });
   assertions.push("SYS_pidfd_open == 434");
   check("struct sock_filter", layout.SockFilter, { code: "code", jt: "jt", jf: "jf", k: "k" });
