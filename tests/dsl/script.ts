@@ -63,6 +63,8 @@ const TOLERANCE_MS = 1.5;
 export interface ScriptOptions extends RigOptions {
   /** More work for the rig before the script begins. */
   readonly prepare?: (rig: TcpRig) => void;
+  /** Lines after the script whose effects `outcome` tells, instead of expecting them. */
+  readonly eventLines?: readonly string[];
 }
 
 /** Registers a test that runs a script over IPv4. */
@@ -87,6 +89,7 @@ export function runScript(script: string, options: ScriptOptions = {}): ScriptRu
   const first = new ScriptRunner(options, true);
   try {
     first.run(lines);
+    first.watch(options.eventLines);
     return first;
   } catch (error) {
     if (!(error instanceof FirstSyn)) throw error;
@@ -97,6 +100,7 @@ export function runScript(script: string, options: ScriptOptions = {}): ScriptRu
       false,
     );
     runner.run(lines);
+    runner.watch(options.eventLines);
     return runner;
   }
 }
@@ -149,6 +153,21 @@ export class ScriptRunner {
       }
     }
     this.#atEnd();
+  }
+
+  /** Runs lines without an opinion about what they lead to. */
+  watch(lines: readonly string[] = []): void {
+    for (const { app } of this.#flows.values()) app.events.length = 0;
+    for (const line of lines) this.#line(line);
+  }
+
+  /** What `watch` has led to on flow 1: segments, events, the state. */
+  outcome(): { segments: string[]; events: string[]; endState: string } {
+    const flow = this.#flow(1);
+    const segments = this.rig.sent.map((segment) => this.#format(segment, flow));
+    const { connection } = flow.app;
+    const endState = connection === null ? "no connection" : stateOf(connection);
+    return { segments, events: flow.app.events, endState };
   }
 
   /** The application's end of a flow. */
