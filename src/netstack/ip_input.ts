@@ -256,21 +256,19 @@ export class IpInput implements FragmentTimeoutSink {
     const offset = field & 0xfff8;
     const hasMore = (field & 1) !== 0;
     const dataBytes = bytes - headerBytes;
-    const ErroneousField = Icmpv6ParameterProblem.ErroneousField;
-    if (dataBytes === 0 || (hasMore && (dataBytes & 7) !== 0)) {
-      this.#drop(DropReason.FragmentInvalid);
-      if (dataBytes > 0) this.#problemV6(at, bytes, ErroneousField, IPV6_PAYLOAD_LENGTH);
-      return;
+    const { ErroneousField, IncompleteHeaderChain } = Icmpv6ParameterProblem;
+    if (dataBytes === 0 || offset + dataBytes > IP_BYTES_MAX) {
+      return this.#drop(DropReason.FragmentInvalid);
     }
-    if (offset + dataBytes > IP_BYTES_MAX) {
+    if (hasMore && (dataBytes & 7) !== 0) {
       this.#drop(DropReason.FragmentInvalid);
-      this.#problemV6(at, bytes, ErroneousField, fragmentOffset + 2);
+      this.#problemV6(at, bytes, ErroneousField, IPV6_PAYLOAD_LENGTH);
       return;
     }
     // RFC 7112: the first fragment holds all headers, the upper-layer one included.
     if (offset === 0 && bytes - transportOffset < transportBytesMin(this.#datagram.protocol)) {
       this.#drop(DropReason.FragmentInvalid);
-      this.#problemV6(at, bytes, Icmpv6ParameterProblem.IncompleteHeaderChain, 0);
+      this.#problemV6(at, bytes, IncompleteHeaderChain, 0);
       return;
     }
     const fragment = this.#fragment;

@@ -47,7 +47,7 @@ export class Ipv6Chain {
     let next = ipv6NextHeader(view, at);
     for (let count = 0; isWalked(next); count++) {
       if (count === IPV6_EXTENSIONS_MAX) return false;
-      if (offset + 8 > bytes) return this.#truncated();
+      if (offset + 8 > bytes) return false;
       let length = 8 + view.getUint8(at + offset + 1) * 8;
       if (next === IpProtocol.Fragment) {
         length = IPV6_FRAGMENT_HEADER_BYTES;
@@ -60,7 +60,7 @@ export class Ipv6Chain {
           if ((field & 0xfff8) !== 0) return this.#finish(view, at, offset, offset + length);
         }
       } else if (offset + length > bytes) {
-        return this.#truncated();
+        return false;
       } else if (next === IpProtocol.Routing) {
         if (!this.#passRouting(view, at, offset)) return false;
       } else {
@@ -73,7 +73,7 @@ export class Ipv6Chain {
       next = view.getUint8(at + offset);
       offset += length;
     }
-    if (offset > bytes) return this.#truncated();
+    if (offset > bytes) return false;
     return this.#finish(view, at, name, offset);
   }
 
@@ -88,12 +88,6 @@ export class Ipv6Chain {
     this.problemCode = code;
     this.problemPointer = pointer;
     return false;
-  }
-
-  /** The chain goes on behind the packet's end: in a first fragment that is RFC 7112's case. */
-  #truncated(): boolean {
-    if (this.fragmentOffset === 0) return false;
-    return this.#refuse(Icmpv6ParameterProblem.IncompleteHeaderChain, 0);
   }
 
   /** RFC 5095: no routing type is obeyed; one with no segments left is as good as none. */

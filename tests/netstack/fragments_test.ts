@@ -101,7 +101,9 @@ for (const version of [4, 6] as const) {
     fc.assert(fc.property(fc.array(piece, { maxLength: 12 }), unit, (pieces, seed) => {
       const scene = listening();
       const data = pattern(200, seed);
-      const fragments = pieces.map(({ from, units, tail, hasMore, isDamaged }) => {
+      const fragments = pieces.map(({ from: any, units, tail, hasMore, isDamaged }) => {
+        // What begins at 0 and has no more is no fragment.
+        const from = hasMore ? any : any + 1;
         const end = from * 8 + units * 8 - (hasMore ? 0 : 8 - tail);
         const bytes = data.slice(from * 8, end);
         if (isDamaged === 0) bytes[bytes.length - 1] ^= 1;
@@ -221,14 +223,15 @@ for (const version of [4, 6] as const) {
   Deno.test(name("lengths and places that cannot be are dropped"), () => {
     const scene = listening();
     const data = pattern(64);
-    const notMultiple = { offset: 8, data: data.slice(0, 15), hasMore: true };
-    scene.receive(packet(version, notMultiple));
-    assertEquals(scene.takeDrops(), { FragmentInvalid: 1 });
-    if (version === 6) assertProblem(scene, 0, 4);
+    for (const offset of [0, 8]) {
+      scene.receive(packet(version, { offset, data: data.slice(0, 15), hasMore: true }));
+      assertEquals(scene.takeDrops(), { FragmentInvalid: 1 }, "not a multiple of 8");
+      if (version === 6 && offset === 0) assertProblem(scene, 0, 4);
+      assertEquals(scene.sent().length, 0, "nothing is sent about a later fragment");
+    }
     const beyond = { offset: 65_528, data: data.slice(0, 16), hasMore: false };
     scene.receive(packet(version, beyond));
-    assertEquals(scene.takeDrops(), { FragmentInvalid: 1 });
-    if (version === 6) assertProblem(scene, 0, 42);
+    scene.assertDropped({ FragmentInvalid: 1 }, "it ends behind 65,535");
     for (const hasMore of [true, false]) {
       scene.receive(packet(version, { offset: 8, data: new Uint8Array(), hasMore }));
       scene.assertDropped({ FragmentInvalid: 1 }, "an empty fragment");
@@ -425,14 +428,13 @@ Deno.test("RFC 7112: a first IPv6 fragment that ends within its header chain is 
   const scene = listening();
   const behind = new Uint8Array([60, 0, 1, 4, 0, 0, 0, 0]);
   scene.receive(packet(6, { offset: 0, data: behind, hasMore: true }, 7, { protocol: 60 }));
-  assertEquals(scene.takeDrops(), { Ipv6ExtensionsRefused: 1 });
-  assertProblem(scene, 3, 0);
+  scene.assertDropped({ Ipv6ExtensionsRefused: 1 }, "it might be an ICMP error: no answer");
 });
 
 Deno.test("headers too long to be kept are refused", () => {
   const scene = listening();
   const options = [0, 39, ...Array(318).fill(0)];
-  options.splice(2, 4, 1, 200);
+  options.splice(2, 2, 1, 200);
   options.splice(204, 2, 1, 114);
   const fragment = { offset: 0, data: datagram(6, pattern(100)).slice(0, 80), hasMore: true };
   scene.receive(packet(6, fragment, 7, { extensions: [[0, options.slice(0, 320)]] }));
