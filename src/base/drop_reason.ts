@@ -87,6 +87,12 @@ export const DropReason = {
   FilterDenied: 53,
   /** UDP to a local service whose socket was full, or that took no datagram of that length. */
   HostSocketFull: 54,
+  /** TCP segments of no connection, for a port where nobody listens; answered with RST. */
+  TcpUnmatched: 55,
+  /** SYNs while too many connections are half open, in all or of that one host. */
+  TcpHalfOpenFull: 56,
+  /** SYNs while there are too many connections, or too little memory for more. */
+  TcpConnectionsFull: 57,
 } as const;
 
 /** One of the values of `DropReason`. */
