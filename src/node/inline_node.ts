@@ -39,7 +39,8 @@ export interface InlineNodeOptions {
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly crypto: NoiseCrypto;
-  readonly makeAead: (slab: Slab) => PacketAead;
+  /** `scratchAt`: PACKET_AEAD_SCRATCH_BYTES of the slab for it alone. */
+  readonly makeAead: (slab: Slab, scratchAt: number) => PacketAead;
   readonly makeKernel: (slab: Slab) => ChecksumKernel;
   /** Absent in a node without an interface. */
   readonly makeTun?: (slab: Slab) => TunPort;
@@ -159,7 +160,12 @@ export class InlineNode {
     const { slab, plan } = this;
     const { keypairs } = new SharedTables(slab, plan);
     const { batches } = new LaneChannels(slab, plan, plan.lanes[0]);
-    const encryptor = new Encryptor(slab, batches, keypairs, options.makeAead(slab));
+    const encryptor = new Encryptor(
+      slab,
+      batches,
+      keypairs,
+      options.makeAead(slab, plan.lanes[0].aeadScratchAt),
+    );
     const stage = new InlineStage(encryptor, plan.batchRingSlots + 1);
     return new Lane({
       lane: 0,
