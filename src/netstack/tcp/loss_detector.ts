@@ -1,0 +1,374 @@
+/**
+ * Reads acknowledgments for what they say about loss, and keeps the timer that asks when none come:
+ * RACK-TLP (RFC 8985), the retransmission timeout (RFC 6298), NewReno for a peer without SACK
+ * (RFC 6582), and probes of a closed window (RFC 9293 section 3.8.6.1).
+ *
+ * A connection has one timer, which is armed for one thing at a time:
+ *
+ * ```
+ *  nothing in flight, window closed   Persist
+ *  in flight, loss suspected          Reorder: RACK's reordering window
+ *  in flight, nothing suspected       Tlp, once; then Rto
+ * ```
+ */
+import { DUP_THRESH } from "./rack.ts";
+import { Phase } from "./recovery.ts";
+import type { TcpSegment } from "./segment.ts";
+import type { Sender } from "./sender.ts";
+import { NO_RECORD, SentFlag } from "./sent_records.ts";
+import { seqAfter, seqBefore } from "./sequence.ts";
+
+/** What the timer is armed for. */
+export const LossTimer = { None: 0, Reorder: 1, Tlp: 2, Rto: 3, Persist: 4 } as const;
+/** One of the values of `LossTimer`. */
+export type LossTimer = (typeof LossTimer)[keyof typeof LossTimer];
+
+/** RFC 8985 section 7.2: how long the other end may delay the acknowledgment of a single segment. */
+const MAX_ACK_DELAY_MS = 200;
+/** A probe earlier than this would mostly find that the acknowledgment was on its way. */
+const PTO_MS_MIN = 10;
+const PERSIST_MS_MIN = 200;
+const PERSIST_MS_MAX = 60_000;
+/** Timeouts of full segments after which the path MTU is doubted (RFC 4821 section 7.7). */
+const BLACK_HOLE_TIMEOUTS = 2;
+/** What is tried then: fits through every path that IPv6 may use. */
+const BLACK_HOLE_MSS = 1024;
+
+/** The detector of one connection. Times in ms. */
+export class LossDetector {
+  timer: LossTimer = LossTimer.None;
+  deadlineMs = Infinity;
+  readonly #sender: Sender;
+  /** Timeouts since something was acknowledged. */
+  #timeouts = 0;
+  /** When something was last acknowledged, or the first of what is in flight was sent. */
+  #progressMs = 0;
+  #rtoStartMs = 0;
+  #ptoStartMs = 0;
+  #reorderAtMs = Infinity;
+  #duplicates = 0;
+  #hasTlp = false;
+  #tlpEnd = 0;
+  #tlpIsRetransmission = false;
+  #persistCount = 0;
+  #persistStartMs = -1;
+
+  constructor(sender: Sender) {
+    this.#sender = sender;
+  }
+
+  /** Timeouts, or probes of a closed window, in a row. */
+  get attempts(): number {
+    return this.#timeouts + this.#persistCount;
+  }
+
+  /** How long nothing of what is in flight was acknowledged. */
+  stalledMs(nowMs: number): number {
+    return this.#timeouts > 0 ? nowMs - this.#progressMs : 0;
+  }
+
+  /** Something was sent. */
+  onSent(nowMs: number): void {
+    this.#ptoStartMs = nowMs;
+    if (this.#sender.scoreboard.count > 1 || this.#timeouts > 0) return;
+    this.#rtoStartMs = nowMs;
+    this.#progressMs = nowMs;
+  }
+
+  /** An acknowledgment; see `Sender.onAck`. */
+  onAck(segment: TcpSegment, ackedBytes: number, isDuplicate: boolean, nowMs: number): void {
+    const { scoreboard, rack, writer, rtt, recovery } = this.#sender;
+    const hasEcho = writer.hasTimestamps && segment.hasTimestamps;
+    const flightBytes = this.#sender.outstandingBytes - scoreboard.sackedBytes;
+    const lostBytes = scoreboard.lostBytes;
+    scoreboard.beginAck();
+    rack.beginAck(nowMs, rtt.minRttMs, hasEcho, segment.tsEcr, writer.stampOffset);
+    if (ackedBytes > 0) {
+      scoreboard.acknowledge(segment.ack);
+      this.#sender.advanceUna(segment.ack);
+    }
+    const isDsack = writer.hasSack && segment.sackCount > 0 && this.#readSack(segment, nowMs);
+    if (rack.sampleMs >= 0) {
+      rtt.onSample(rack.sampleMs, nowMs, this.#samplesPerRtt(flightBytes, ackedBytes));
+    }
+    if (ackedBytes > 0) this.#onProgress(segment, hasEcho, nowMs);
+    if (recovery.phase !== Phase.Open && !seqBefore(this.#sender.sndUna, recovery.point)) {
+      recovery.end(nowMs);
+      rack.onRecovered();
+    }
+    if (writer.hasSack) this.#detect(nowMs);
+    else this.#countDuplicates(ackedBytes, isDuplicate);
+    if (this.#hasTlp) this.#judgeProbe(segment, ackedBytes, isDsack, nowMs);
+    if (recovery.phase === Phase.Open && scoreboard.lostBytes > 0) {
+      this.#enterFast(flightBytes, nowMs);
+    }
+    this.#grow(ackedBytes > 0 && scoreboard.lostBytes <= lostBytes, flightBytes, nowMs);
+  }
+
+  /**
+   * The deadline has come. Afterwards `output` is to be called. False: the other end has not answered
+   * for `timeoutMs`, and the connection is over. `heardMs`: when it last sent anything.
+   */
+  onTimer(nowMs: number, heardMs: number, timeoutMs: number): boolean {
+    const { timer } = this;
+    this.timer = LossTimer.None;
+    this.deadlineMs = Infinity;
+    if (timer === LossTimer.Reorder) {
+      const flightBytes = this.#sender.outstandingBytes - this.#sender.scoreboard.sackedBytes;
+      this.#detect(nowMs);
+      if (this.#sender.scoreboard.lostBytes === 0) return true;
+      if (this.#sender.recovery.phase === Phase.Open) this.#enterFast(flightBytes, nowMs);
+      this.#grow(false, flightBytes, nowMs);
+    } else if (timer === LossTimer.Tlp) this.#probeTail(nowMs);
+    else if (timer === LossTimer.Rto) return this.#onTimeout(nowMs, heardMs, timeoutMs);
+    else if (timer === LossTimer.Persist) return this.#probeWindow(nowMs, heardMs, timeoutMs);
+    return true;
+  }
+
+  /** Arms the timer for what is to be waited for; after `output`. */
+  arm(nowMs: number): void {
+    const sender = this.#sender;
+    if (sender.outstandingBytes === 0) {
+      this.#armPersist(nowMs);
+      return;
+    }
+    this.#persistStartMs = -1;
+    const rtoAtMs = this.#rtoStartMs + sender.rtt.rtoMs;
+    const tlpAtMs = this.#tlpAtMs();
+    if (this.#reorderAtMs < rtoAtMs) this.#set(LossTimer.Reorder, this.#reorderAtMs);
+    else if (tlpAtMs < rtoAtMs) this.#set(LossTimer.Tlp, tlpAtMs);
+    else this.#set(LossTimer.Rto, rtoAtMs);
+  }
+
+  /** The path takes only smaller segments: what is in flight and longer is lost, no congestion. */
+  onPathMtu(): void {
+    const { scoreboard, recovery } = this.#sender;
+    for (let record = scoreboard.flightHead; record !== NO_RECORD;) {
+      const next = scoreboard.records.after[record];
+      scoreboard.markLost(record);
+      record = next;
+    }
+    recovery.repeat(this.#sender.sndNxt);
+    this.#sender.forceRetransmission();
+  }
+
+  /** Nothing is waited for any more. */
+  stop(): void {
+    this.timer = LossTimer.None;
+    this.deadlineMs = Infinity;
+  }
+
+  #set(timer: LossTimer, deadlineMs: number): void {
+    this.timer = timer;
+    this.deadlineMs = deadlineMs;
+  }
+
+  /** RFC 7323 appendix G: samples that a round trip brings, as this acknowledgment is one of them. */
+  #samplesPerRtt(flightBytes: number, ackedBytes: number): number {
+    const per = Math.max(ackedBytes, 2 * this.#sender.writer.mss);
+    return Math.min(Math.ceil(flightBytes / per), 64);
+  }
+
+  #onProgress(segment: TcpSegment, hasEcho: boolean, nowMs: number): void {
+    const { recovery, rtt } = this.#sender;
+    rtt.endBackoff();
+    this.#timeouts = 0;
+    this.#progressMs = this.#rtoStartMs = this.#ptoStartMs = nowMs;
+    this.#reorderAtMs = Infinity;
+    if (hasEcho && recovery.isSpuriousByEcho(segment.ack, segment.tsEcr)) this.#undo(nowMs);
+  }
+
+  #undo(nowMs: number): void {
+    this.#sender.recovery.undo(nowMs);
+    this.#sender.scoreboard.unmarkLost();
+    this.#sender.rack.onSpurious();
+  }
+
+  /** Reads the SACK blocks; true when the first was a DSACK. */
+  #readSack(segment: TcpSegment, nowMs: number): boolean {
+    const { scoreboard, writer: { mss }, recovery, rack, sndUna, sndNxt } = this.#sender;
+    const { sack, sackCount } = segment;
+    const isDsack = isDuplicateSack(segment);
+    for (let i = isDsack ? 1 : 0; i < sackCount; i++) {
+      const start = sack[2 * i];
+      const end = sack[2 * i + 1];
+      // Outside of what is in flight, or inverted: ignored.
+      if (!seqBefore(start, end) || !seqAfter(start, sndUna) || seqAfter(end, sndNxt)) continue;
+      scoreboard.sack(start, end, mss);
+    }
+    if (!isDsack) return false;
+    rack.onDsack(sndUna, sndNxt);
+    if (recovery.onDsack((sack[1] - sack[0]) | 0)) this.#undo(nowMs);
+    return true;
+  }
+
+  #detect(nowMs: number): void {
+    const { rack, scoreboard, rtt, recovery, writer } = this.#sender;
+    const isSure = recovery.phase !== Phase.Open ||
+      scoreboard.sackedBytes >= DUP_THRESH * writer.mss;
+    const waitMs = rack.detectLoss(scoreboard, nowMs, rtt.minRttMs, rtt.srttMs, isSure);
+    this.#reorderAtMs = waitMs > 0 ? nowMs + waitMs : Infinity;
+  }
+
+  /** Without SACK a duplicate acknowledgment says that some segment has left the network. */
+  #countDuplicates(ackedBytes: number, isDuplicate: boolean): void {
+    const { scoreboard, recovery, writer: { mss } } = this.#sender;
+    if (ackedBytes > 0) {
+      this.#duplicates = 0;
+      const kept = recovery.phase === Phase.Fast ? scoreboard.anonymousBytes - ackedBytes : 0;
+      scoreboard.anonymousBytes = Math.max(kept, 0);
+      // RFC 6582: a partial acknowledgment says that the next segment is lost as well.
+      if (recovery.phase === Phase.Fast) scoreboard.markHeadLost(mss);
+    } else if (isDuplicate) {
+      this.#duplicates++;
+      const room = this.#sender.pipeBytes;
+      scoreboard.anonymousBytes += Math.min(mss, room);
+      scoreboard.deliveredBytes += Math.min(mss, room);
+      if (this.#duplicates === DUP_THRESH && recovery.phase === Phase.Open) {
+        scoreboard.markHeadLost(mss);
+      }
+    }
+  }
+
+  #enterFast(flightBytes: number, nowMs: number): void {
+    const sender = this.#sender;
+    this.#hasTlp = false;
+    sender.recovery.beginFast(sender.sndNxt, flightBytes, sender.pipeBytes, nowMs);
+    // The first retransmission is never held back, by whatever window.
+    sender.forceRetransmission();
+  }
+
+  #grow(isSafe: boolean, flightBytes: number, nowMs: number): void {
+    const { scoreboard, recovery, congestion, rack, pipeBytes, writer } = this.#sender;
+    const { deliveredBytes } = scoreboard;
+    if (recovery.phase === Phase.Fast) {
+      recovery.onFastAck(deliveredBytes, pipeBytes, writer.mss, isSafe);
+    } else if (deliveredBytes > 0) {
+      const isLimited = this.#sender.isCwndLimited ||
+        (congestion.isInSlowStart && 2 * flightBytes >= congestion.cwndBytes);
+      congestion.onAck(deliveredBytes, rack.sampleMs, pipeBytes, nowMs, isLimited);
+    }
+  }
+
+  /** RFC 8985 section 7.2; Infinity when no probe is to be sent. */
+  #tlpAtMs(): number {
+    const { recovery, scoreboard, writer, rtt, outstandingBytes } = this.#sender;
+    const isAllowed = recovery.phase === Phase.Open && writer.hasSack && !this.#hasTlp &&
+      rtt.hasSample && this.#timeouts === 0 && scoreboard.sackedBytes === 0 &&
+      scoreboard.lostBytes === 0;
+    if (!isAllowed) return Infinity;
+    const delayMs = outstandingBytes <= writer.mss ? MAX_ACK_DELAY_MS : 0;
+    return this.#ptoStartMs + Math.max(2 * rtt.srttMs + delayMs, PTO_MS_MIN);
+  }
+
+  /** RFC 8985 section 7.3: new data if there is any, else the last segment once more. */
+  #probeTail(nowMs: number): void {
+    const sender = this.#sender;
+    const { writer: { mss }, scoreboard } = sender;
+    const room = (sender.sndUna + sender.sndWnd - sender.sndNxt) | 0;
+    const bytes = Math.min(sender.unsentBytes, mss, Math.max(room, 0));
+    const isNew = bytes > 0 && !sender.isCorked;
+    const isSent = isNew
+      ? sender.sendNew(bytes, nowMs)
+      : scoreboard.tail !== NO_RECORD && sender.resend(scoreboard.cutTail(mss), nowMs);
+    this.#rtoStartMs = nowMs;
+    if (!isSent) return;
+    this.#hasTlp = true;
+    this.#tlpEnd = sender.sndNxt;
+    this.#tlpIsRetransmission = !isNew;
+  }
+
+  /** RFC 8985 section 7.4: whether the probe has repaired a loss, which then counts as one. */
+  #judgeProbe(
+    segment: TcpSegment,
+    ackedBytes: number,
+    isDsack: boolean,
+    nowMs: number,
+  ): void {
+    if (seqBefore(segment.ack, this.#tlpEnd)) return;
+    const sender = this.#sender;
+    if (!this.#tlpIsRetransmission || isDsack) this.#hasTlp = false;
+    else if (seqAfter(segment.ack, this.#tlpEnd)) {
+      this.#hasTlp = false;
+      if (sender.recovery.phase !== Phase.Open) return;
+      sender.congestion.onLoss(sender.outstandingBytes + ackedBytes, nowMs);
+      sender.congestion.onRecovered(nowMs);
+    } else if (ackedBytes === 0 && segment.sackCount === 0) this.#hasTlp = false;
+  }
+
+  #onTimeout(nowMs: number, heardMs: number, timeoutMs: number): boolean {
+    const sender = this.#sender;
+    const { scoreboard, writer, rack, rtt, recovery } = sender;
+    // RFC 9293 MUST-36: a window that stays closed is no reason as long as the other end answers.
+    const sinceMs = sender.sndWnd === 0 ? Math.max(heardMs, this.#progressMs) : this.#progressMs;
+    if (this.#timeouts > 0 && nowMs - sinceMs >= timeoutMs) return false;
+    this.#timeouts++;
+    const flightBytes = sender.outstandingBytes - scoreboard.sackedBytes;
+    const { head, records } = scoreboard;
+    if (head !== NO_RECORD && (records.flags[head] & SentFlag.Sacked) !== 0) {
+      scoreboard.forgetSacks();
+    }
+    scoreboard.anonymousBytes = 0;
+    if (writer.hasSack) rack.markLostOnTimeout(scoreboard, nowMs, rtt.minRttMs);
+    else {
+      for (let record = head; record !== NO_RECORD; record = records.next[record]) {
+        scoreboard.markLost(record);
+      }
+    }
+    recovery.beginLoss(sender.sndNxt, flightBytes, nowMs, this.#timeouts > 1);
+    rtt.onTimeout();
+    this.#hasTlp = false;
+    this.#duplicates = 0;
+    this.#rtoStartMs = nowMs;
+    this.#reorderAtMs = Infinity;
+    if (this.#timeouts === BLACK_HOLE_TIMEOUTS) this.#doubtPathMtu();
+    sender.forceRetransmission();
+    return true;
+  }
+
+  #doubtPathMtu(): void {
+    const { writer, congestion, scoreboard } = this.#sender;
+    const { head, records } = scoreboard;
+    const bytes = head === NO_RECORD ? 0 : (records.end[head] - records.seq[head]) | 0;
+    if (writer.mss <= BLACK_HOLE_MSS || bytes <= BLACK_HOLE_MSS) return;
+    writer.mssLimit = BLACK_HOLE_MSS;
+    if (writer.updateMss()) congestion.setMss(writer.mss);
+  }
+
+  #armPersist(nowMs: number): void {
+    if (!this.#sender.isWindowBlocked) {
+      this.#persistCount = 0;
+      this.#persistStartMs = -1;
+      this.stop();
+      return;
+    }
+    if (this.#persistStartMs < 0) this.#persistStartMs = nowMs;
+    const base = Math.max(this.#sender.rtt.unbackedRtoMs, PERSIST_MS_MIN);
+    const waitMs = Math.min(base * 2 ** Math.min(this.#persistCount, 16), PERSIST_MS_MAX);
+    this.#set(LossTimer.Persist, this.#persistStartMs + waitMs);
+  }
+
+  /** A window too small to be used is used after all; a closed one is asked about. */
+  #probeWindow(nowMs: number, heardMs: number, timeoutMs: number): boolean {
+    const sender = this.#sender;
+    if (this.#persistCount > 0 && nowMs - heardMs >= timeoutMs) return false;
+    this.#persistCount++;
+    this.#persistStartMs = nowMs;
+    const room = (sender.sndUna + sender.sndWnd - sender.sndNxt) | 0;
+    const bytes = Math.min(sender.unsentBytes, room, sender.writer.mss);
+    if (bytes > 0) sender.sendNew(bytes, nowMs);
+    else sender.sendWindowProbe(nowMs);
+    return true;
+  }
+}
+
+/**
+ * RFC 2883 section 4: a first block below the cumulative acknowledgment, or inside the second block,
+ * tells of something that came twice.
+ */
+function isDuplicateSack(segment: TcpSegment): boolean {
+  const { sack, sackCount, ack } = segment;
+  if (!seqBefore(sack[0], sack[1])) return false;
+  if (!seqAfter(sack[1], ack)) return true;
+  return sackCount > 1 && !seqBefore(sack[0], sack[2]) && !seqAfter(sack[1], sack[3]);
+}
