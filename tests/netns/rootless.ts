@@ -1,0 +1,140 @@
+/**
+ * A node without root beside one with a TUN: `longhaul up` as the user nobody in one namespace, and
+ * in the other an interface of the kernel, driven by wireguard-go or by Longhaul itself.
+ *
+ *     rootless 192.0.2.1 -- 192.0.2.2 kernel        inside: 10.77.0.1, fd77::1 / 10.77.0.2, fd77::2
+ */
+import { command, Foreground, writeConfig } from "../cli/longhaul.ts";
+import { run } from "./command.ts";
+import type { Net } from "./net.ts";
+import { type Kind, NodeProcess } from "./node_process.ts";
+import { pingUntilAnswered } from "./traffic.ts";
+import { newKeyPair } from "./wg.ts";
+
+/** What these scenes need beside what the other programs need. */
+export const ROOTLESS_NEEDS = ["root", "tun", "ip", "nsenter", "unshare", "setpriv", "ping", "wg"];
+
+const NOBODY = 65534;
+const PROJECT = new URL("../../", import.meta.url).pathname.replace(/\/$/, "");
+const RUN_AS_NOBODY = `
+set -e
+mount --make-rprivate /
+mount --bind "$PROGRAM_FOLDER" "$SANDBOX/program"
+mount --bind "$CACHE" "$SANDBOX/cache"
+mount --bind "$PROJECT" "$SANDBOX/project"
+cd "$SANDBOX/home"
+exec setpriv --reuid ${NOBODY} --regid ${NOBODY} --clear-groups --bounding-set -all \\
+  --inh-caps -all --no-new-privs \\
+  env -i "PATH=$PATH" "HOME=$SANDBOX/home" "DENO_DIR=$SANDBOX/cache" LOG_LEVEL=debug "$@"
+`;
+
+/** Both nodes, and what their tests ask about. */
+export interface RootlessScene {
+  readonly up: Foreground;
+  readonly name: string;
+  /** Namespace of the node without root, and of the services that it offers. */
+  readonly home: string;
+  /** Namespace of the node with the interface. */
+  readonly away: string;
+  readonly kernel: NodeProcess;
+  /** The folder that belongs to nobody. */
+  readonly sandbox: string;
+}
+
+/** The rootless node's addresses inside the tunnel. */
+export const INNER_V4 = "10.77.0.1";
+export const INNER_V6 = "fd77::1";
+/** The kernel's. */
+export const AWAY_V4 = "10.77.0.2";
+export const AWAY_V6 = "fd77::2";
+
+/** `argv` as nobody, without a capability, with this project and Deno's cache readable. */
+export function asNobody(sandbox: string, argv: readonly string[]): string[] {
+  const program = Deno.execPath();
+  const replaced = argv.map((word) =>
+    word === program
+      ? `${sandbox}/program/${program.slice(program.lastIndexOf("/") + 1)}`
+      : word.startsWith(`${PROJECT}/`)
+      ? `${sandbox}/project${word.slice(PROJECT.length)}`
+      : word
+  );
+  const variables = [
+    `PROGRAM_FOLDER=${program.slice(0, program.lastIndexOf("/"))}`,
+    `CACHE=${denoCache()}`,
+    `PROJECT=${PROJECT}`,
+    `SANDBOX=${sandbox}`,
+  ];
+  return ["env", ...variables, "unshare", "--mount", "sh", "-c", RUN_AS_NOBODY, "sh", ...replaced];
+}
+
+/** A folder that nobody may write to, with places for what is mounted into it. */
+export function makeSandbox(net: Net): string {
+  Deno.chmodSync(net.folder, 0o755);
+  const sandbox = `${net.folder}/nobody`;
+  for (const name of ["program", "cache", "project", "home"]) {
+    Deno.mkdirSync(`${sandbox}/${name}`, { recursive: true });
+  }
+  Deno.chownSync(`${sandbox}/home`, NOBODY, NOBODY);
+  return sandbox;
+}
+
+/** Starts both nodes; `longhaul` are lines of the rootless one's `[Longhaul]` section. */
+export async function startRootless(
+  net: Net,
+  longhaul: readonly string[],
+  options: { readonly kind?: Kind; readonly mtu?: number; readonly args?: readonly string[] } = {},
+): Promise<RootlessScene> {
+  const [home, away] = [await net.namespace("home"), await net.namespace("away")];
+  await net.veth(
+    { namespace: home, name: "eth0", addresses: ["192.0.2.1/24", "2001:db8::1/64"] },
+    { namespace: away, name: "eth0", addresses: ["192.0.2.2/24", "2001:db8::2/64"] },
+  );
+  const [homeKey, awayKey] = [newKeyPair(), newKeyPair()];
+  const kernel = await NodeProcess.start(net, options.kind ?? "wireguard-go", away);
+  const homePeer = {
+    publicKey: homeKey.publicKey,
+    allowedIps: [`${INNER_V4}/32`, `${INNER_V6}/128`],
+  };
+  await kernel.configure({ privateKey: awayKey.privateKey, listenPort: 51_820 }, [homePeer]);
+  const mtu = options.mtu ?? 1420;
+  await net.ip(away, [
+    `address add ${AWAY_V4}/24 dev ${kernel.name}`,
+    `address add ${AWAY_V6}/64 dev ${kernel.name} nodad`,
+    `link set ${kernel.name} up mtu ${mtu}`,
+  ]);
+  const sandbox = makeSandbox(net);
+  const name = net.interfaceName();
+  const file = writeConfig(
+    net,
+    name,
+    `[Interface]
+PrivateKey = ${homeKey.privateKey}
+Address = ${INNER_V4}/24, ${INNER_V6}/64
+MTU = ${mtu}
+
+[Peer]
+PublicKey = ${awayKey.publicKey}
+AllowedIPs = ${AWAY_V4}/32, ${AWAY_V6}/128
+Endpoint = 192.0.2.2:51820
+PersistentKeepalive = 1
+
+[Longhaul]
+${longhaul.join("\n")}
+`,
+  );
+  Deno.chownSync(file, NOBODY, NOBODY);
+  const argv = asNobody(sandbox, command("up", file, ...options.args ?? []));
+  const up = Foreground.start(net, home, argv);
+  await up.says(/ is up, UDP port /);
+  await pingUntilAnswered(away, INNER_V4);
+  return { up, name, home, away, kernel, sandbox };
+}
+
+function denoCache(): string {
+  return Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno`;
+}
+
+/** Runs one of our commands as nobody in the rootless node's namespace. */
+export function longhaulAsNobody(scene: RootlessScene, ...args: string[]) {
+  return run(asNobody(scene.sandbox, command(...args)), { namespace: scene.home, mayFail: true });
+}
