@@ -443,6 +443,10 @@ export class Connection implements TcpConnection, PieceTaker {
     this.receiver.ackNow();
     this.#sampleHandshake(segment, nowMs);
     this.#establish(nowMs);
+    // RFC 9293 section 3.10.7.3: other controls or text of the SYN-ACK are taken too.
+    segment.flags &= ~TcpFlag.Syn;
+    segment.seq = (segment.seq + 1) | 0;
+    if (segment.length > 0 && this.#isOpen) this.#onText(segment, nowMs);
   }
 
   /** RFC 9293 section 3.10.7: an ACK of what was never sent, before the connection is synchronized. */

@@ -185,7 +185,9 @@ export class Receiver {
   }
 
   #freeBytes(): number {
-    return Math.max(this.tuner.targetBytes - this.buffer.usedBytes, 0);
+    const free = this.tuner.targetBytes - this.buffer.usedBytes;
+    // More than the field can tell is of no use to anybody.
+    return Math.max(Math.min(free, 0xffff * (1 << this.scale)), 0);
   }
 
   /** A segment came of which nothing is new. */
