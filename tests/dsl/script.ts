@@ -197,7 +197,7 @@ export class ScriptRunner {
   }
 
   #line(line: string): void {
-    const match = /^(?:\+([\d.]+)(?:~\+?([\d.]+))?\s+)?(?:(\d+):\s*)?(\S+)\s*(.*)$/.exec(line);
+    const match = /^(?:\+([\d.]+)(?:~\+?([\d.]+))?(?:\s+|$))?(?:(\d+):\s*)?(\S*)\s*(.*)$/.exec(line);
     ensure(match !== null, "this is no line of a script");
     const [, from, to, flowText, verb, rest] = match;
     const waitMs = from === undefined ? 0 : Number(from) * 1000;
@@ -211,6 +211,7 @@ export class ScriptRunner {
       this.rig.advance(waitMs);
       this.#expectNothing();
     }
+    if (verb === "") return;
     if (verb === "<" || verb === "<<") this.#inject(number, parseSegment(rest));
     else this.#act(number, verb, rest);
     if (verb !== "<<") this.rig.flush();

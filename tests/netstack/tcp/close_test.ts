@@ -152,7 +152,7 @@ tcpTest(
     close
     > F. 1:1(0) ack 1
     < P. 1:1001(1000) ack 2 win 512
-    > R 2:2(0)
+    > R. 2:2(0) ack 1
     = end Aborted
   `,
 );
@@ -194,8 +194,8 @@ tcpTest(
     write 1000
     > P. 1:1001(1000) ack 1
     abort
-    = end Aborted
     > R. 1001:1001(0) ack 1
+    = end Aborted
     +10 > nothing
     < . 1:1(0) ack 1001 win 512
     > R 1001:1001(0)

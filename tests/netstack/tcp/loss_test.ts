@@ -1,11 +1,6 @@
 /** What is done about loss: RTO (RFC 6298), RACK-TLP (RFC 8985), SACK, NewReno, mistakes undone. */
 import { tcpTest } from "../../dsl/script.ts";
-import { type Offer, passive } from "./scenes.ts";
-
-/** A connection whose round trip of 100 ms is known: SRTT 100, RTO 300 ms. */
-function measured(offer: Offer = {}): string {
-  return passive(offer).replace("< . 1:1(0) ack 1", "+.1 < . 1:1(0) ack 1");
-}
+import { measured } from "./scenes.ts";
 
 tcpTest(
   "without any acknowledgment the last segment is probed after two round trips, then RTO doubles",

@@ -27,13 +27,20 @@ function options(offer: Offer, stamp: string): string {
 /** The peer has connected to us. */
 export function passive(offer: Offer = {}): string {
   const stamp = offer.timestamps ? " <TS val 100 ecr 0>" : "";
+  const { win = 512, scale = 7 } = offer;
+  const synWindow = Math.min(win << Math.max(scale, 0), 65_535);
   return `
     listen ${offer.listen ?? ""}
-    < S 0:0(0) win 65535 <${options(offer, "TS val 100 ecr 0")}>
+    < S 0:0(0) win ${synWindow} <${options(offer, "TS val 100 ecr 0")}>
     > S. 0:0(0) ack 1
-    < . 1:1(0) ack 1 win ${offer.win ?? 512}${stamp}
+    < . 1:1(0) ack 1 win ${win}${stamp}
     = connected
   `;
+}
+
+/** The same with a round trip of 100 ms, which the handshake has measured: SRTT 100, RTO 300 ms. */
+export function measured(offer: Offer = {}): string {
+  return passive(offer).replace("< . 1:1(0) ack 1", "+.1 < . 1:1(0) ack 1");
 }
 
 /** We have connected to the peer. The window of a SYN-ACK is not scaled. */

@@ -1,6 +1,6 @@
 /** What is sent when: windows, Nagle, silly windows, probes, GSO. */
 import { tcpTest } from "../../dsl/script.ts";
-import { active, passive } from "./scenes.ts";
+import { active, measured, passive } from "./scenes.ts";
 
 tcpTest(
   "what is written is sent at once, with PSH at its end (MUST-60)",
@@ -18,7 +18,7 @@ tcpTest(
 tcpTest(
   "the first window is ten segments (RFC 6928)",
   `
-    ${passive()}
+    ${measured()}
     write 40000
     > . 1:10001(10000) ack 1 gso 1000
     +.1 < . 1:1(0) ack 10001 win 512
@@ -29,7 +29,7 @@ tcpTest(
 tcpTest(
   "slow start doubles the window with each round",
   `
-    ${passive({ win: 5000 })}
+    ${measured({ win: 5000 })}
     write 60000
     > . 1:10001(10000) ack 1
     +.1 < . 1:1(0) ack 10001 win 5000
@@ -276,7 +276,7 @@ tcpTest(
 );
 
 tcpTest(
-  "a SYN, a SYN-ACK, an ACK and a RST that found the link full are sent later",
+  "a SYN and an ACK that found the link full are sent later, a RST when the peer asks",
   `
     link full
     connect
@@ -293,7 +293,8 @@ tcpTest(
     abort
     = end Aborted
     link free
-    > R. 1:1(0) ack 1
+    < P. 1:11(10) ack 1 win 1000
+    > R 1:1(0)
   `,
 );
 
@@ -307,6 +308,8 @@ tcpTest(
     > ...
     < . 1:1(0) ack 10001 win 2000
     > ...
+    < . 1:1(0) ack 30001 win 2000
+    > ...
     writable
   `,
 );
@@ -314,7 +317,7 @@ tcpTest(
 tcpTest(
   "after silence the window begins small again (RFC 5681 section 4.1)",
   `
-    ${passive({ win: 5000 })}
+    ${measured({ win: 5000 })}
     write 60000
     > . 1:10001(10000) ack 1
     +.01 < . 1:1(0) ack 10001 win 5000

@@ -1,5 +1,6 @@
 /** Half-open connections: waiting for a decision, bounds, cookies (RFC 4987). */
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
+import { invariant as assert } from "../../../src/base/invariant.ts";
 import { tcpDestinationPort, TcpFlag, tcpFlags, tcpSequence } from "../../../src/wire/tcp.ts";
 import { parseSegment } from "../../dsl/segment_text.ts";
 import { RigApp, type RigOptions, SERVER_PORT, TcpRig } from "../../dsl/rig.ts";
