@@ -8,11 +8,27 @@
  * One iteration is 64 KB (47 packets of 1,420 bytes), in the group `transfer` 8 MiB. Everything runs in
  * one thread, without sockets of the kernel.
  */
+import { selectPacketAead } from "../src/crypto/select.ts";
+import {
+  BatchKind,
+  BatchWord,
+  OPEN_AT,
+  OPEN_COUNTER,
+  OPEN_KEYPAIR,
+  OPEN_LENGTH,
+  OPEN_OUT_AT,
+  OPEN_RESULT,
+} from "../src/lane/batch.ts";
+import { Encryptor } from "../src/lane/encryptor.ts";
+import { LaneChannels, planShared, SharedTables } from "../src/lane/shared_state.ts";
+import { GroCoalescer, type GroSink } from "../src/offload/gro_coalesce.ts";
+import { areChecksumsValid } from "../src/offload/gro_headers.ts";
 import { splitSegments } from "../src/offload/gso_split.ts";
 import { describeStackSegment, SuperPacket } from "../src/offload/super_packet.ts";
 import { instantiateKernels } from "../src/kernels/kernels.ts";
 import { createSlab } from "../src/memory/slab.ts";
 import type { StackPort } from "../src/lane/ports.ts";
+import { KEYPAIR_RECEIVE_KEY } from "../src/tables/keypair_table.ts";
 import { makeNodePair, type NodePair, runNode } from "./node_bed.ts";
 import {
   CountingStack,
@@ -123,4 +139,126 @@ for (const [i, way] of WAYS.slice(0, 2).entries()) {
       source.pop();
     }
   });
+}
+
+// Decrypted packets stand apart: headroom for a virtio header before each, rounded up.
+const RECEIVED = 1 << 21;
+const RECEIVED_STRIDE = 1488;
+const IOVECS = 4096;
+const single = new SegmentSource(slab, SOURCES[0], PACKETS);
+describeStackSegment(
+  slab,
+  single.frontHeaderAt,
+  HEADER_BYTES,
+  single.frontPayloadAt,
+  single.frontPayloadBytes,
+  single.frontGso,
+  sp,
+);
+splitSegments(slab, kernel, sp, 0, PACKETS, RECEIVED, RECEIVED_STRIDE);
+const firstHeaders = slab.u8.slice(RECEIVED, RECEIVED + HEADER_BYTES);
+const items: GroSink & { count: number } = {
+  count: 0,
+  write(): void {
+    this.count++;
+  },
+};
+
+for (const way of WAYS.slice(0, 2)) {
+  const options = { group: "coalesce: verify, merge", baseline: way.coalesces };
+  const { coalesces } = way;
+  const gro = new GroCoalescer(slab, kernel, IOVECS, {
+    slabAddress: 0,
+    vnetHeader: true,
+    tcp: coalesces,
+    udp: coalesces,
+  });
+  const name = coalesces ? "coalesce, gso on" : "checksums alone, gso off";
+  Deno.bench(name, options, () => {
+    // The last round left its merged headers in the first packet.
+    slab.u8.set(firstHeaders, RECEIVED);
+    for (let i = 0; i < PACKETS; i++) {
+      const at = RECEIVED + i * RECEIVED_STRIDE;
+      gro.add(at, HEADER_BYTES + MSS);
+      // A packet that stays alone is verified by whoever takes it.
+      if (!coalesces) items.count += areChecksumsValid(slab.view, kernel, at, 1420, 20) ? 0 : 1;
+    }
+    gro.flush(items);
+  });
+}
+
+/** Packets of 1,420 bytes that fit a batch with room between them. */
+const SEALED = 40;
+const sealed = makeSealed();
+for (const perBatch of [SEALED, 1]) {
+  const name = perBatch > 1 ? "one batch" : "a batch for each";
+  Deno.bench(`seal, ${name}`, { group: `seal ${SEALED} packets`, baseline: perBatch > 1 }, () => {
+    for (let i = 0; i < SEALED; i += perBatch) sealed.seal(perBatch);
+  });
+}
+for (const perBatch of [SEALED, 1]) {
+  const name = perBatch > 1 ? "one batch" : "a batch for each";
+  Deno.bench(`open, ${name}`, { group: `open ${SEALED} packets`, baseline: perBatch > 1 }, () => {
+    sealed.prepareOpen();
+    for (let i = 0; i < SEALED; i += perBatch) sealed.open(i, perBatch);
+  });
+}
+
+/** A stage with one batch of each kind, for `seal` and `open`. */
+function makeSealed() {
+  const plan = planShared({
+    lanes: 1,
+    sealBatches: 1,
+    openBatches: 1,
+    indexSecret: 0,
+    peerCapacity: 4,
+  });
+  const slab = createSlab(plan.byteLength);
+  const { keypairs } = new SharedTables(slab, plan);
+  const { batches } = new LaneChannels(slab, plan, plan.lanes[0]);
+  const scratchAt = plan.lanes[0].aeadScratchAt;
+  const { aead } = selectPacketAead(slab, instantiateKernels(slab.memory), scratchAt);
+  const encryptor = new Encryptor(slab, batches, keypairs, aead);
+  const open = 1, descriptor = batches.at(open);
+  const input = batches.inputAt(open), output = batches.outputAt(open);
+  const bytes = HEADER_BYTES + MSS;
+  let counter = 0;
+  batches.setWord(0, BatchWord.Kind, BatchKind.Seal);
+  batches.setWord(0, BatchWord.Stride, bytes + 32);
+  batches.setWord(0, BatchWord.LastBytes, bytes + 32);
+  batches.setWord(open, BatchWord.Kind, BatchKind.Open);
+  let isPrepared = false;
+  // Opening a message spoils the 64 bytes before it, so they stand apart to be opened again.
+  const apart = bytes + 160;
+  const inputOf = (i: number) => input + i * apart;
+  return {
+    seal(count: number): void {
+      batches.setWord(0, BatchWord.Count, count);
+      batches.setCounter(0, counter);
+      counter += count;
+      encryptor.process(0);
+    },
+    /** Seals, with the key that opens, what the opening benches open again and again. */
+    prepareOpen(): void {
+      if (isPrepared) return;
+      isPrepared = true;
+      for (let i = 0; i < SEALED; i++) {
+        aead.seal(keypairs.at(0) + KEYPAIR_RECEIVE_KEY, i, inputOf(i), bytes);
+      }
+    },
+    open(first: number, count: number): void {
+      for (let i = 0; i < count; i++) {
+        slab.i32[((descriptor + OPEN_AT) >> 2) + i] = inputOf(first + i);
+        slab.i32[((descriptor + OPEN_LENGTH) >> 2) + i] = bytes;
+        slab.i32[((descriptor + OPEN_KEYPAIR) >> 2) + i] = 0;
+        slab.i32[((descriptor + OPEN_OUT_AT) >> 2) + i] = output + i * RECEIVED_STRIDE;
+        slab.f64[((descriptor + OPEN_COUNTER) >> 3) + i] = first + i;
+      }
+      batches.setWord(open, BatchWord.Count, count);
+      encryptor.process(open);
+      if (slab.i32[((descriptor + OPEN_RESULT) >> 2) + count - 1] !== 1) {
+        throw new Error("a right tag was refused");
+      }
+    },
+  };
 }
