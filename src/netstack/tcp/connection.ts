@@ -489,7 +489,10 @@ export class Connection implements TcpConnection, PieceTaker {
     if (segment.has(TcpFlag.Syn)) return this.#challenge(nowMs);
     if (!segment.has(TcpFlag.Ack)) return;
     this.heardMs = nowMs;
-    this.#keepaliveProbes = 0;
+    if (this.#keepaliveProbes > 0) {
+      this.#keepaliveProbes = 0;
+      this.#keepaliveAtMs = nowMs + this.#keepaliveMs;
+    }
     if (!this.#onAck(segment, nowMs)) return;
     if (segment.length > 0) this.#onText(segment, nowMs);
     if (this.#wantsWritable) this.#tellWritable();
@@ -660,12 +663,11 @@ export class Connection implements TcpConnection, PieceTaker {
   // Timers, errors, the end.
 
   #onLossTimer(nowMs: number): boolean {
-    const { dataTimeoutMs } = this.host.limits;
     // For a connection that nobody holds any more, a window that stays closed is no excuse.
     const heardMs = this.#isDetached
       ? Math.min(this.heardMs, this.sender.lastSentMs)
       : this.heardMs;
-    if (this.sender.loss.onTimer(nowMs, heardMs, dataTimeoutMs)) return true;
+    if (this.sender.loss.onTimer(nowMs, heardMs)) return true;
     this.#sendReset();
     this.#finish(this.#softError >= 0 ? TcpEnd.Unreachable : TcpEnd.TimedOut);
     return false;

@@ -53,7 +53,8 @@ export class LossDetector {
   #persistCount = 0;
   #persistStartMs = -1;
 
-  constructor(sender: Sender) {
+  /** `timeoutMs`: how long the other end may fail to answer before the connection is over. */
+  constructor(sender: Sender, readonly timeoutMs: number) {
     this.#sender = sender;
   }
 
@@ -109,7 +110,7 @@ export class LossDetector {
    * The deadline has come. Afterwards `output` is to be called. False: the other end has not answered
    * for `timeoutMs`, and the connection is over. `heardMs`: when it last sent anything.
    */
-  onTimer(nowMs: number, heardMs: number, timeoutMs: number): boolean {
+  onTimer(nowMs: number, heardMs: number): boolean {
     const { timer } = this;
     this.timer = LossTimer.None;
     this.deadlineMs = Infinity;
@@ -120,8 +121,8 @@ export class LossDetector {
       if (this.#sender.recovery.phase === Phase.Open) this.#enterFast(flightBytes, nowMs);
       this.#grow(false, flightBytes, nowMs);
     } else if (timer === LossTimer.Tlp) this.#probeTail(nowMs);
-    else if (timer === LossTimer.Rto) return this.#onTimeout(nowMs, heardMs, timeoutMs);
-    else if (timer === LossTimer.Persist) return this.#probeWindow(nowMs, heardMs, timeoutMs);
+    else if (timer === LossTimer.Rto) return this.#onTimeout(nowMs, heardMs);
+    else if (timer === LossTimer.Persist) return this.#probeWindow(nowMs, heardMs);
     return true;
   }
 
@@ -133,7 +134,10 @@ export class LossDetector {
       return;
     }
     this.#persistStartMs = -1;
-    const rtoAtMs = this.#rtoStartMs + sender.rtt.rtoMs;
+    let rtoAtMs = this.#rtoStartMs + sender.rtt.rtoMs;
+    if (this.#timeouts > 0 && sender.sndWnd > 0) {
+      rtoAtMs = Math.min(rtoAtMs, this.#progressMs + this.timeoutMs);
+    }
     const tlpAtMs = this.#tlpAtMs();
     if (this.#reorderAtMs < rtoAtMs) this.#set(LossTimer.Reorder, this.#reorderAtMs);
     else if (tlpAtMs < rtoAtMs) this.#set(LossTimer.Tlp, tlpAtMs);
@@ -296,12 +300,12 @@ export class LossDetector {
     } else if (ackedBytes === 0 && segment.sackCount === 0) this.#hasTlp = false;
   }
 
-  #onTimeout(nowMs: number, heardMs: number, timeoutMs: number): boolean {
+  #onTimeout(nowMs: number, heardMs: number): boolean {
     const sender = this.#sender;
     const { scoreboard, writer, rack, rtt, recovery } = sender;
     // RFC 9293 MUST-36: a window that stays closed is no reason as long as the other end answers.
     const sinceMs = sender.sndWnd === 0 ? Math.max(heardMs, this.#progressMs) : this.#progressMs;
-    if (this.#timeouts > 0 && nowMs - sinceMs >= timeoutMs) return false;
+    if (this.#timeouts > 0 && nowMs - sinceMs >= this.timeoutMs) return false;
     this.#timeouts++;
     const flightBytes = sender.outstandingBytes - scoreboard.sackedBytes;
     const { head, records } = scoreboard;
@@ -349,9 +353,9 @@ export class LossDetector {
   }
 
   /** A window too small to be used is used after all; a closed one is asked about. */
-  #probeWindow(nowMs: number, heardMs: number, timeoutMs: number): boolean {
+  #probeWindow(nowMs: number, heardMs: number): boolean {
     const sender = this.#sender;
-    if (this.#persistCount > 0 && nowMs - heardMs >= timeoutMs) return false;
+    if (this.#persistCount > 0 && nowMs - heardMs >= this.timeoutMs) return false;
     this.#persistCount++;
     this.#persistStartMs = nowMs;
     const room = (sender.sndUna + sender.sndWnd - sender.sndNxt) | 0;

@@ -20,6 +20,10 @@ export class Rack {
   #endSeq = 0;
   /** The highest sequence number that has arrived (RACK.fack). */
   #fack = 0;
+  /** What `#fack` will be: one acknowledgment tells of segments in any order, which proves nothing. */
+  #nextFack = 0;
+  /** What it was before this acknowledgment, whose blocks come in any order. */
+  #fackBefore = 0;
   #hasReordering = false;
   #reoWndMult = 1;
   #reoWndPersist = 0;
@@ -37,7 +41,7 @@ export class Rack {
 
   /** The connection begins: nothing below `iss` was sent. */
   begin(iss: number): void {
-    this.#fack = iss;
+    this.#fack = this.#nextFack = iss;
   }
 
   /**
@@ -51,12 +55,14 @@ export class Rack {
     echo: number,
     stampOffset: number,
   ): void {
+    this.#fack = this.#nextFack;
     this.#nowMs = nowMs;
     this.#minRttMs = minRttMs;
     this.#hasEcho = hasEcho;
     this.#echo = echo;
     this.#stampOffset = stampOffset;
     this.sampleMs = -1;
+    this.#fackBefore = this.#fack;
   }
 
   /** A segment, or its beginning up to `end`, has arrived: section 6.2 steps 2 and 3. */
@@ -68,9 +74,9 @@ export class Rack {
       if (rttMs < this.#minRttMs) return;
     } else {
       if (this.sampleMs < 0 || rttMs < this.sampleMs) this.sampleMs = rttMs;
-      if (seqBefore(end, this.#fack)) this.#hasReordering = true;
+      if (seqBefore(end, this.#fackBefore)) this.#hasReordering = true;
     }
-    if (seqAfter(end, this.#fack)) this.#fack = end;
+    if (seqAfter(end, this.#nextFack)) this.#nextFack = end;
     const isLater = sentAtMs > this.#xmitMs ||
       (sentAtMs === this.#xmitMs && seqAfter(end, this.#endSeq));
     if (!isLater) return;

@@ -5,8 +5,8 @@
  * ```
  *  in flight ──▶ lost ──▶ (sent again) in flight        both ──▶ sacked ──▶ acknowledged, gone
  * ```
- * Records in flight are also a list by the time they were sent, lost ones a list by the time they
- * were found lost. A record is a segment as it was sent, up to 64 KB. When only a part of it is
+ * Records in flight are also a list by the time they were sent, lost ones a list of their own, again
+ * by sequence number. A record is a segment as it was sent, up to 64 KB. When only a part of it is
  * acknowledged selectively, it is cut, at multiples of the MSS alone: so a connection never has more
  * records than packets on the wire, whatever blocks the other end makes up. Neighbours that are
  * sacked become one.
@@ -26,7 +26,7 @@ export class Scoreboard {
   /** Records in flight, earliest sent first. */
   flightHead = NO_RECORD;
   #flightTail = NO_RECORD;
-  /** Lost records, earliest found first. */
+  /** Lost records by sequence number. */
   lostHead = NO_RECORD;
   #lostTail = NO_RECORD;
   count = 0;
@@ -98,11 +98,7 @@ export class Scoreboard {
     this.#leaveFlight(record);
     records.flags[record] |= SentFlag.Lost;
     this.lostBytes += (records.end[record] - records.seq[record]) | 0;
-    records.before[record] = this.#lostTail;
-    records.after[record] = NO_RECORD;
-    if (this.#lostTail === NO_RECORD) this.lostHead = record;
-    else records.after[this.#lostTail] = record;
-    this.#lostTail = record;
+    this.#enterLost(record);
   }
 
   /** Lost records were not lost: they are in flight, as if nothing had happened. */
@@ -332,6 +328,25 @@ export class Scoreboard {
     else after[before[record]] = after[record];
     if (after[record] === NO_RECORD) this.#flightTail = before[record];
     else before[after[record]] = before[record];
+  }
+
+  /** Lost records are found lost almost in sequence, so the place is at an end or near it. */
+  #enterLost(record: number): void {
+    const { records } = this;
+    const seq = records.seq[record];
+    let before = this.#lostTail;
+    const isFirst = this.lostHead !== NO_RECORD && seqBefore(seq, records.seq[this.lostHead]);
+    if (isFirst) before = NO_RECORD;
+    while (before !== NO_RECORD && seqAfter(records.seq[before], seq)) {
+      before = records.before[before];
+    }
+    const after = before === NO_RECORD ? this.lostHead : records.after[before];
+    records.before[record] = before;
+    records.after[record] = after;
+    if (before === NO_RECORD) this.lostHead = record;
+    else records.after[before] = record;
+    if (after === NO_RECORD) this.#lostTail = record;
+    else records.before[after] = record;
   }
 
   #leaveLost(record: number): void {

@@ -75,10 +75,11 @@ export class Sender {
     readonly receiver: Receiver,
     readonly congestion: CongestionControl,
     readonly recordsMax: number,
+    timeoutMs: number,
   ) {
     this.scoreboard = new Scoreboard(records, this.rack);
     this.recovery = new Recovery(congestion);
-    this.loss = new LossDetector(this);
+    this.loss = new LossDetector(this, timeoutMs);
   }
 
   /** The connection begins with our SYN. */

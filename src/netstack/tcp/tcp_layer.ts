@@ -330,6 +330,13 @@ export class TcpLayer implements ConnectionHost, PendingHost {
   #onUnknown(datagram: InboundDatagram, segment: TcpSegment): void {
     if (segment.has(TcpFlag.Rst)) return;
     const acceptor = this.#acceptorFor(datagram, segment);
+    // A listener has nothing to say to a segment without SYN and ACK, nor to SYN with FIN.
+    const isSenseless = segment.has(TcpFlag.Syn | TcpFlag.Fin) ||
+      (acceptor !== null && !segment.has(TcpFlag.Syn) && !segment.has(TcpFlag.Ack));
+    if (isSenseless) {
+      this.#options.counters.drop(DropReason.TcpUnmatched, segment.packetCount);
+      return;
+    }
     if (segment.has(TcpFlag.Ack) || !segment.has(TcpFlag.Syn)) {
       const isCookie = acceptor !== null && segment.has(TcpFlag.Ack) &&
         !segment.has(TcpFlag.Syn) && this.#onCookie(datagram, segment, acceptor);
@@ -351,6 +358,8 @@ export class TcpLayer implements ConnectionHost, PendingHost {
 
   #onSyn(datagram: InboundDatagram, segment: TcpSegment, acceptor: TcpAcceptor): void {
     const { counters, output } = this.#options;
+    // RFC 9293 MUST-57: "must silently discard" a SYN to a broadcast or multicast address.
+    if (!this.#isBetweenHosts(datagram)) return counters.drop(DropReason.IpSourceInvalid);
     if (this.#isFull) return counters.drop(DropReason.TcpConnectionsFull);
     const path = output.answerPath(datagram);
     if (this.#halfOpen.isFullFor(path.remote)) return counters.drop(DropReason.TcpHalfOpenFull);
@@ -366,12 +375,24 @@ export class TcpLayer implements ConnectionHost, PendingHost {
   #onCookie(datagram: InboundDatagram, segment: TcpSegment, acceptor: TcpAcceptor): boolean {
     if (!this.#answers.areCookiesOut(this.nowMs)) return false;
     const path = this.#options.output.answerPath(datagram);
+    const { window } = segment;
     if (!this.#answers.readCookie(path, segment, this.nowMs)) return false;
+    if (this.#isFull) return true;
     // The segment was rewritten into the SYN that it proves.
-    if (!this.#isFull) {
-      this.#offer(datagram, segment, acceptor, path, true, (segment.ack - 1) | 0);
-    }
+    const id = this.#offer(datagram, segment, acceptor, path, true, (segment.ack - 1) | 0);
+    const endpoint = this.#endpoints[id];
+    if (!(endpoint instanceof Connection)) return true;
+    // It was accepted at once, so what the ACK brought along counts.
+    segment.seq = (segment.seq + 1) | 0;
+    segment.window = window;
+    endpoint.onSegment(segment, this.nowMs);
     return true;
+  }
+
+  #isBetweenHosts(datagram: InboundDatagram): boolean {
+    const { u8 } = this.#options.slab;
+    const first = datagram.ipVersion === 4 ? 224 : 255;
+    return u8[datagram.sourceAt] < first && u8[datagram.destinationAt] < first;
   }
 
   #offer(
@@ -381,7 +402,7 @@ export class TcpLayer implements ConnectionHost, PendingHost {
     path: IpPath,
     hasCookie: boolean,
     cookie: number,
-  ): void {
+  ): number {
     const id = this.#takeId();
     const flow = flowOf(path, segment.destinationPort, segment.sourcePort);
     const pending = new PendingSyn(id, this, acceptor, flow, path, segment, hasCookie, cookie);
@@ -391,6 +412,7 @@ export class TcpLayer implements ConnectionHost, PendingHost {
     this.#offered = datagram;
     acceptor.onSyn(pending);
     this.#offered = null;
+    return id;
   }
 
   /** While a SYN waits for its decision only a RST means anything. */
@@ -422,6 +444,7 @@ export class TcpLayer implements ConnectionHost, PendingHost {
       receiver,
       new Cubic(),
       limits.sentSegmentsMax,
+      limits.dataTimeoutMs,
     );
     return new Connection(id, this, flow, handler, writer, sender, receiver);
   }
