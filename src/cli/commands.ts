@@ -1,5 +1,6 @@
 /** All commands, in the order of the help. */
 import type { CommandSpec } from "./command_spec.ts";
+import { demoCommand } from "./demo_command.ts";
 import { downCommand } from "./down_command.ts";
 import { genkeyCommand } from "./genkey_command.ts";
 import { genpskCommand } from "./genpsk_command.ts";
@@ -24,4 +25,5 @@ export const COMMANDS: readonly CommandSpec[] = [
   genkeyCommand,
   genpskCommand,
   pubkeyCommand,
+  demoCommand,
 ];

@@ -187,7 +187,8 @@ function adoptSocket(fd: number, path: string): ControlSocket {
   };
 }
 
-function sendMessagesMax(offload: OffloadConfig): number {
+/** Datagrams that one send may carry: as many as the kernel takes, 1 where that is not wanted. */
+export function sendMessagesMax(offload: OffloadConfig): number {
   if (!offload.udpGso) return 1;
   return Math.min(SEND_MESSAGES_MAX, Math.max(1, probeUdpOffload().segmentsMax));
 }

@@ -18,6 +18,7 @@ import type { PeerNames } from "../control/peer_names.ts";
 import { NobleCrypto } from "../crypto/noble.ts";
 import type { NoiseCrypto } from "../crypto/noise_crypto.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
+import { BulkReport } from "../forward/bulk_report.ts";
 import { LaneCounter } from "../lane/counters.ts";
 import type { SessionLimits } from "../lane/limits.ts";
 import {
@@ -275,6 +276,11 @@ export class NodeProcess implements ConfigurationTarget {
   configureStack(stack: StackConfig): void {
     this.#writeStack(stack);
     this.#control.postToLane(0, LaneCommand.Stack);
+  }
+
+  /** What the stack's bulk transfer has done. */
+  bulkReport(): BulkReport {
+    return new BulkReport(this.#slab, planStack(this.#plan.lanes[0].stackAt).bulkReportAt);
   }
 
   #writeStack(stack: StackConfig): void {
