@@ -501,7 +501,7 @@ export class Connection implements TcpConnection, PieceTaker {
   /** In SYN-RECEIVED the other end's SYN may come again, or with an ACK (simultaneous open). */
   #stripHandshake(segment: TcpSegment): void {
     if (this.state !== TcpState.SynReceived || !segment.has(TcpFlag.Syn)) return;
-    if (segment.seq !== this.irs) return;
+    if (segment.seq !== this.irs || segment.has(TcpFlag.Rst)) return;
     if (segment.has(TcpFlag.Ack)) {
       segment.flags &= ~TcpFlag.Syn;
       segment.seq = (segment.seq + 1) | 0;

@@ -20,8 +20,6 @@ export class Rack {
   #endSeq = 0;
   /** The highest sequence number that has arrived (RACK.fack). */
   #fack = 0;
-  /** What `#fack` will be: one acknowledgment tells of segments in any order, which proves nothing. */
-  #nextFack = 0;
   /** What it was before this acknowledgment, whose blocks come in any order. */
   #fackBefore = 0;
   #hasReordering = false;
@@ -41,7 +39,7 @@ export class Rack {
 
   /** The connection begins: nothing below `iss` was sent. */
   begin(iss: number): void {
-    this.#fack = this.#nextFack = iss;
+    this.#fack = iss;
   }
 
   /**
@@ -55,7 +53,6 @@ export class Rack {
     echo: number,
     stampOffset: number,
   ): void {
-    this.#fack = this.#nextFack;
     this.#nowMs = nowMs;
     this.#minRttMs = minRttMs;
     this.#hasEcho = hasEcho;
@@ -76,7 +73,7 @@ export class Rack {
       if (this.sampleMs < 0 || rttMs < this.sampleMs) this.sampleMs = rttMs;
       if (seqBefore(end, this.#fackBefore)) this.#hasReordering = true;
     }
-    if (seqAfter(end, this.#nextFack)) this.#nextFack = end;
+    if (seqAfter(end, this.#fack)) this.#fack = end;
     const isLater = sentAtMs > this.#xmitMs ||
       (sentAtMs === this.#xmitMs && seqAfter(end, this.#endSeq));
     if (!isLater) return;

@@ -337,6 +337,13 @@ export class TcpLayer implements ConnectionHost, PendingHost {
       this.#options.counters.drop(DropReason.TcpUnmatched, segment.packetCount);
       return;
     }
+    // RFC 9293 section 3.10.7.2: a listener answers neither what opens nothing and acknowledges
+    // nothing, nor a SYN that wants to end what it opens.
+    const isOdd = !segment.has(TcpFlag.Syn) || segment.has(TcpFlag.Fin);
+    if (acceptor !== null && !segment.has(TcpFlag.Ack) && isOdd) {
+      this.#options.counters.drop(DropReason.TcpUnmatched, segment.packetCount);
+      return;
+    }
     if (segment.has(TcpFlag.Ack) || !segment.has(TcpFlag.Syn)) {
       const isCookie = acceptor !== null && segment.has(TcpFlag.Ack) &&
         !segment.has(TcpFlag.Syn) && this.#onCookie(datagram, segment, acceptor);
