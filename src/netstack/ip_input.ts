@@ -129,7 +129,7 @@ export class IpInput implements FragmentTimeoutSink {
     this.#datagram.packetCount = 1;
     const version = this.#view.getUint8(at) >>> 4;
     if (version === 4) this.#onV4(at, available, isVerified, isReassembled);
-    else if (version === 6) this.#onV6(at, available, isReassembled);
+    else if (version === 6) this.#onV6(at, available, isVerified, isReassembled);
     else this.#drop(DropReason.IpVersionUnknown);
   }
 
@@ -204,7 +204,7 @@ export class IpInput implements FragmentTimeoutSink {
 
   // IPv6.
 
-  #onV6(at: number, available: number, isReassembled: boolean): void {
+  #onV6(at: number, available: number, isVerified: boolean, isReassembled: boolean): void {
     const view = this.#view;
     if (available < IPV6_HEADER_BYTES) return this.#drop(DropReason.IpTruncated);
     const bytes = IPV6_HEADER_BYTES + ipv6PayloadBytes(view, at);
@@ -220,7 +220,7 @@ export class IpInput implements FragmentTimeoutSink {
     if (chain.fragmentOffset > 0 && !isReassembled) this.#onFragmentV6(at, bytes);
     else if (chain.fragmentOffset > 0) this.#drop(DropReason.FragmentInvalid);
     else if (chain.protocol === IpProtocol.NoNextHeader) this.#drop(DropReason.ProtocolUnknown);
-    else this.#deliver(at + chain.offset, bytes - chain.offset, false);
+    else this.#deliver(at + chain.offset, bytes - chain.offset, isVerified);
   }
 
   #describeV6(at: number, headerBytes: number, protocol: number): void {
