@@ -54,7 +54,7 @@ export class InboundSink implements GroSink {
   }
 
   write(iovecAt: number, iovecCount: number, totalBytes: number): void {
-    if (this.#policy.watchesInbound && !this.#mayComeIn()) return;
+    if (this.#policy.looksInbound && !this.#mayComeIn()) return;
     if (this.#isForStack(this.#gro.item.at)) this.#toStack();
     else this.#tun?.write(iovecAt, iovecCount, totalBytes);
   }

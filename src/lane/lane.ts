@@ -92,6 +92,7 @@ export class Lane {
   /** Sockets of the host that forward to and from the stack. */
   hostWork: HostWork | null = null;
 
+  readonly #policy: PacketPolicy;
   readonly #tun: TunPort | null;
   readonly #stack: StackPort | null;
   readonly #mainBell: Doorbell;
@@ -121,6 +122,7 @@ export class Lane {
     this.context.onSubmitted = () => this.#drainStage();
     const gro = this.#makeGro(options, lanePlan.scratchAt + LANE_SCRATCH_GRO);
     const policy = new PacketPolicy(this.context);
+    this.#policy = policy;
     const sink = new InboundSink(
       this.context,
       gro,
@@ -259,6 +261,7 @@ export class Lane {
     this.context.nowMs = nowMs;
     if (this.#stack !== null) this.#stack.nowMs = nowMs;
     this.context.announceEpoch();
+    this.#policy.beginTurn();
     this.#drainStage();
     if (this.#transmitter.isBlocked) this.#transmitter.retry();
     this.#outbound.beginTurn();

@@ -1,6 +1,7 @@
 /**
  * What is decided or noted for each super-packet beside its route: the filter, translation of our own
- * address, statistics of flows and activity of addresses. Each of them costs one load while it is off.
+ * address, statistics of flows and activity of addresses. Which of them are on is looked up once per
+ * turn, so what is off costs next to nothing.
  */
 import { DropReason } from "../base/drop_reason.ts";
 import { FilterDirection, FilterView } from "../nat/filter.ts";
@@ -20,6 +21,13 @@ export class PacketPolicy {
   readonly #natAt: number;
   readonly #flows: FlowRecorder;
   readonly #activity: ActivityRecorder;
+  #hasFilter = false;
+  #hasNat = false;
+  #countsFlows = false;
+  #notesActivity = false;
+  /** Whether anything wants to look at what leaves, beside the filter; and at what comes in. */
+  #looksOutbound = false;
+  #looksInbound = false;
 
   constructor(context: LaneContext) {
     const { slab, tables, channels } = context;
@@ -32,21 +40,35 @@ export class PacketPolicy {
     this.#activity = new ActivityRecorder(slab, watchListAt, channels.plan.activityAt);
   }
 
+  /** Looks at what main has switched on; call it at the start of a turn. */
+  beginTurn(): void {
+    this.#hasFilter = this.#filter.isActive;
+    this.#hasNat = this.#nat.isActive;
+    this.#countsFlows = this.#flows.isOn;
+    this.#notesActivity = this.#activity.isOn;
+    this.#looksOutbound = this.#hasNat || this.#countsFlows || this.#notesActivity;
+    this.#looksInbound = this.#hasFilter || this.#looksOutbound;
+  }
+
   /** Whether a packet of this host may leave; counts it when it may not. */
   mayLeave(packet: SuperPacket): boolean {
-    if (!this.#filter.isActive || this.#filter.allows(packet, FilterDirection.Out)) return true;
+    if (!this.#hasFilter || this.#filter.allows(packet, FilterDirection.Out)) return true;
     this.#context.channels.counters.drop(DropReason.FilterDenied, packet.segmentCount);
     return false;
   }
 
   /** Notes and translates a packet that is about to be cut for `peer`. */
   leaves(packet: SuperPacket, peer: number): void {
-    if (this.#flows.isOn) {
+    if (this.#looksOutbound) this.#noteAndTranslate(packet, peer);
+  }
+
+  #noteAndTranslate(packet: SuperPacket, peer: number): void {
+    if (this.#countsFlows) {
       const { segmentCount, headerBytes, bytes } = packet;
       this.#flows.note(packet, true, segmentCount, bytes + (segmentCount - 1) * headerBytes);
     }
-    if (this.#activity.isOn) this.#noteActivity(packet.destinationAt, packet.ipVersion);
-    if (!this.#nat.isActive) return;
+    if (this.#notesActivity) this.#noteActivity(packet.destinationAt, packet.ipVersion);
+    if (!this.#hasNat) return;
     const families = this.#nat.read(peer, this.#natAt);
     if (families === NatFamily.None) return;
     const { needsCsum, csumStart } = packet.gso;
@@ -55,8 +77,8 @@ export class PacketPolicy {
   }
 
   /** Whether anything wants to look at what comes in. */
-  get watchesInbound(): boolean {
-    return this.#filter.isActive || this.#nat.isActive || this.#flows.isOn || this.#activity.isOn;
+  get looksInbound(): boolean {
+    return this.#looksInbound;
   }
 
   /**
@@ -65,20 +87,20 @@ export class PacketPolicy {
    * packets is partial.
    */
   comesIn(packet: SuperPacket, peer: number, packets: number, headerBytes: number): boolean {
-    if (this.#filter.isActive && !this.#filter.allows(packet, FilterDirection.In)) {
+    if (this.#hasFilter && !this.#filter.allows(packet, FilterDirection.In)) {
       this.#context.channels.counters.drop(DropReason.FilterDenied, packets);
       return false;
     }
-    if (this.#nat.isActive) {
+    if (this.#hasNat) {
       const families = peer < 0 ? NatFamily.None : this.#nat.read(peer, this.#natAt);
       if (families !== NatFamily.None) {
         translateInbound(this.#context.slab, packet, this.#natAt, families, packets > 1);
       }
     }
-    if (this.#flows.isOn) {
+    if (this.#countsFlows) {
       this.#flows.note(packet, false, packets, packet.bytes + (packets - 1) * headerBytes);
     }
-    if (this.#activity.isOn) this.#noteActivity(packet.sourceAt, packet.ipVersion);
+    if (this.#notesActivity) this.#noteActivity(packet.sourceAt, packet.ipVersion);
     return true;
   }
 
