@@ -22,21 +22,23 @@ import { IcmpType, IcmpUnreachable, Icmpv6ParameterProblem, Icmpv6Type } from ".
 import { IpProtocol } from "../wire/ip.ts";
 
 import { AddressList } from "./addresses.ts";
+import type { BufferPool } from "./buffer_pool.ts";
 import { type DropCounters, StackCounters } from "./counters.ts";
 import { type FragmentLimits, Reassembly } from "./fragments.ts";
 import { IcmpLayer } from "./icmp.ts";
 import type { InboundDatagram, InboundItem } from "./inbound.ts";
 import { type DatagramSink, IpInput } from "./ip_input.ts";
 import { IpSender } from "./ip_output.ts";
-import type { BlockPool, LinkEndpoint, LinkSink } from "./link_endpoint.ts";
-import type { Transport } from "./transport.ts";
+import type { LinkEndpoint, LinkSink } from "./link_endpoint.ts";
+import type { TcpLimits } from "./tcp/limits.ts";
+import { TcpLayer } from "./tcp/tcp_layer.ts";
 import { UdpLayer } from "./udp.ts";
 
 /** What a stack is made of. */
 export interface StackOptions {
   readonly slab: Slab;
   readonly kernel: ChecksumKernel;
-  readonly pool: BlockPool;
+  readonly pool: BufferPool;
   readonly link: LinkEndpoint;
   readonly random: RandomSource;
   readonly counters: DropCounters;
@@ -44,23 +46,22 @@ export interface StackOptions {
   readonly addresses: readonly AddressPrefix[];
   /** Whether TCP may hand down segments longer than the MTU; true unless the link cannot. */
   readonly gso?: boolean;
+  readonly tcp?: Partial<TcpLimits>;
   readonly fragments?: Partial<FragmentLimits>;
   readonly udpFlowsMax?: number;
   /** Where the stack counts; memory of its own if left out. */
   readonly stackCounters?: StackCounters;
 }
 
-const noTcp: Transport = { onDatagram: () => {}, onIcmpError: () => false };
-
 /** See the module's text. */
 export class Stack implements DatagramSink, LinkSink {
+  readonly tcp: TcpLayer;
   readonly udp: UdpLayer;
   readonly icmp: IcmpLayer;
   readonly output: IpSender;
   readonly counters: StackCounters;
   readonly link: LinkEndpoint;
 
-  readonly #tcp: Transport = noTcp;
   readonly #drops: DropCounters;
   readonly #addresses: AddressList;
   readonly #input: IpInput;
@@ -83,8 +84,9 @@ export class Stack implements DatagramSink, LinkSink {
       addresses: this.#addresses,
     };
     this.output = new IpSender({ ...shared, gso: options.gso ?? true });
+    this.tcp = new TcpLayer({ ...shared, output: this.output, limits: options.tcp });
     this.udp = new UdpLayer({ ...shared, output: this.output, flowsMax: options.udpFlowsMax });
-    this.icmp = new IcmpLayer({ ...shared, output: this.output, tcp: this.#tcp, udp: this.udp });
+    this.icmp = new IcmpLayer({ ...shared, output: this.output, tcp: this.tcp, udp: this.udp });
     this.#reassembly = new Reassembly(slab, pool, counters, options.fragments);
     this.#input = new IpInput({
       ...shared,
@@ -132,6 +134,11 @@ export class Stack implements DatagramSink, LinkSink {
     return this.#addresses.remove(address);
   }
 
+  /** Whether `flush` would have something to send, unless the link endpoint is full. */
+  get hasOutput(): boolean {
+    return this.tcp.hasOutput;
+  }
+
   /** Takes a packet or a run of packets from a peer, whose bytes are read during the call only. */
   onItem(item: InboundItem, nowMs: number): void {
     this.nowMs = nowMs;
@@ -145,18 +152,20 @@ export class Stack implements DatagramSink, LinkSink {
 
   /** When `onTimeout` has something to do; Infinity for never. */
   nextTimeoutMs(): number {
-    return this.#reassembly.nextTimeoutMs();
+    return Math.min(this.tcp.nextTimeoutMs(), this.#reassembly.nextTimeoutMs());
   }
 
   /** Does what is due. */
   onTimeout(nowMs: number): void {
     this.nowMs = nowMs;
+    this.tcp.onTimeout(nowMs);
     this.#input.onTimer(nowMs);
   }
 
   /** Sends what a turn has gathered: acknowledgments, and data of connections that may send. */
   flush(nowMs: number): void {
     this.nowMs = nowMs;
+    this.tcp.flush(nowMs);
   }
 
   /** Closes the link endpoint and forgets all fragments. */
@@ -170,7 +179,7 @@ export class Stack implements DatagramSink, LinkSink {
   /** The switch between transport protocols. */
   onDatagram(datagram: InboundDatagram, nowMs: number): void {
     const { protocol, ipVersion } = datagram;
-    if (protocol === IpProtocol.Tcp) this.#tcp.onDatagram(datagram, nowMs);
+    if (protocol === IpProtocol.Tcp) this.tcp.onDatagram(datagram, nowMs);
     else if (protocol === IpProtocol.Udp) this.udp.onDatagram(datagram, nowMs);
     else if (protocol === (ipVersion === 4 ? IpProtocol.Icmp : IpProtocol.Icmpv6)) {
       this.icmp.onDatagram(datagram, nowMs);
