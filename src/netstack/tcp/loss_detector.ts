@@ -76,6 +76,14 @@ export class LossDetector {
     this.#progressMs = nowMs;
   }
 
+  /**
+   * The first segment was sent again: the timeout, which is meant for it, begins anew. Otherwise it
+   * would come before the retransmission can have been answered.
+   */
+  onHeadResent(nowMs: number): void {
+    this.#rtoStartMs = nowMs;
+  }
+
   /** An acknowledgment; see `Sender.onAck`. */
   onAck(segment: TcpSegment, ackedBytes: number, isDuplicate: boolean, nowMs: number): void {
     const { scoreboard, rack, writer, rtt, recovery } = this.#sender;

@@ -227,6 +227,7 @@ export class Sender {
     this.scoreboard.onRetransmitted(record, nowMs);
     this.recovery.onSent(seq, bytes, true, this.writer.stamp(nowMs));
     this.loss.onSent(nowMs);
+    if (record === this.scoreboard.head) this.loss.onHeadResent(nowMs);
     return true;
   }
 
