@@ -150,7 +150,7 @@ tcpTest(
   `
     listen
     < SF 0:0(0) win 1000
-    > ...
+    > nothing
     < SFRPUEC. 0:0(0) ack 5 win 1000
     > nothing
   `,

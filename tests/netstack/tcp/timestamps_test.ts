@@ -31,7 +31,7 @@ tcpTest(
   "the SYN's timestamp echoes nothing, the SYN-ACK's the SYN's",
   `
     connect
-    > S 0:0(0) <mss 1460,sackOK,TS val 0 ecr 0,wscale 8>
+    > S 0:0(0) <mss 1460,sackOK,TS val 0 ecr 0,wscale 7>
     +.1 < S. 0:0(0) ack 1 win 1000 <mss 1000,TS val 777 ecr 0>
     > . 1:1(0) ack 1 <TS val 100 ecr 777>
     = connected
