@@ -530,7 +530,7 @@ export class Connection implements TcpConnection, PieceTaker {
   /** A segment that does not fit is answered with what is expected, and forgotten. */
   #refuse(segment: TcpSegment, nowMs: number): void {
     if (segment.has(TcpFlag.Rst) || this.#mustSendSyn) return;
-    if (segment.length === 0) return this.#challenge(nowMs);
+    if (segment.length === 0 || this.state === TcpState.SynReceived) return this.#challenge(nowMs);
     // An old FIN: the other end has not heard our ACK (RFC 9293: "restart the 2 MSL time-wait").
     if (this.state === TcpState.TimeWait) this.#lifeAtMs = nowMs + this.host.limits.timeWaitMs;
     this.receiver.noteOld(segment);
@@ -541,7 +541,10 @@ export class Connection implements TcpConnection, PieceTaker {
   #challenge(nowMs: number): void {
     if (nowMs - this.#challengedMs < this.host.limits.challengeAckMs) return;
     this.#challengedMs = nowMs;
-    this.receiver.ackNow();
+    // Before the handshake is complete the SYN-ACK is what tells the other end where we are: one that
+    // has begun anew answers it by RST.
+    if (this.state === TcpState.SynReceived) this.#mustSendSyn = true;
+    else this.receiver.ackNow();
   }
 
   /** RFC 5961 section 3: only a RST at exactly RCV.NXT ends the connection. */
