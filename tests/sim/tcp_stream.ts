@@ -1,7 +1,7 @@
 /** Applications that send and check a stream of known bytes through a simulated network. */
 import { assertEquals } from "@std/assert";
 import type { Pieces } from "../../src/netstack/inbound.ts";
-import type { TcpConnection, TcpEnd, TcpHandler } from "../../src/netstack/tcp/tcp_socket.ts";
+import { type TcpConnection, TcpEnd, type TcpHandler } from "../../src/netstack/tcp/tcp_socket.ts";
 import type { SimHost, TcpNetwork } from "./tcp_network.ts";
 
 /** Of prime length, so that a shift by any power of two shows. */
@@ -38,6 +38,7 @@ export class StreamApp implements TcpHandler {
   onWritable(): void {}
   onEnd(_connection: TcpConnection, end: TcpEnd): void {
     this.end = end;
+    if (end === TcpEnd.Closed) this.isFinished = true;
   }
 
   /** Does what can be done at this moment. */
