@@ -36,7 +36,7 @@ for (const [faultName, faults] of Object.entries(FAULTS)) {
     for (const takesPieces of [false, true]) {
       const how = takesPieces ? ", taken without a buffer" : "";
       Deno.test(`both streams are exact under ${faultName}, as ${shapeName}${how}`, () => {
-        for (let seed = 1; seed <= 3; seed++) {
+        for (let seed = 1; seed <= 8; seed++) {
           const limits = { dataTimeoutMs: 1e9, synTimeoutMs: 1e9, synAckRetries: 30 };
           const network = new TcpNetwork(seed, {
             a: { ...a, limits },
@@ -52,7 +52,7 @@ for (const [faultName, faults] of Object.entries(FAULTS)) {
 }
 
 Deno.test("streams are exact with buffers of any size, readers that pause, and any loss", () => {
-  for (let seed = 100; seed < 160; seed++) {
+  for (let seed = 100; seed < 400; seed++) {
     const random = new SeededRandom(seed);
     const limits = () => ({
       dataTimeoutMs: 1e9,
