@@ -8,7 +8,7 @@ import type { FfiMemory } from "../../ffi/memory.ts";
 import { releasePages } from "../../ffi/pages.ts";
 import { openFilesMax } from "../../ffi/process.ts";
 import { systemRandom } from "../../ffi/random.ts";
-import { type BulkTcp, BulkTransfers } from "../forward/bulk_transfer.ts";
+import { BulkTransfers } from "../forward/bulk_transfer.ts";
 import { DEFAULT_FORWARD_LIMITS, type ForwardLimits } from "../forward/limits.ts";
 import { LocalForwarder } from "../forward/local_forwarder.ts";
 import type { HostWork } from "../lane/ports.ts";
@@ -16,7 +16,6 @@ import type { Slab } from "../memory/slab.ts";
 import { BufferPool } from "../netstack/buffer_pool.ts";
 import type { DropCounters } from "../netstack/counters.ts";
 import { LinkEndpoint } from "../netstack/link_endpoint.ts";
-import type { TcpAcceptor } from "../netstack/tcp/tcp_socket.ts";
 import { SEGMENT_BYTES_MAX } from "../netstack/tcp/limits.ts";
 import { Stack } from "../netstack/stack.ts";
 import type { ChecksumKernel } from "../wire/checksum_kernel.ts";
@@ -75,10 +74,9 @@ export class LaneStack implements HostWork {
       limits: forwardLimits(),
     });
     this.stack.udp.forwarder = this.#forwarder.udp;
-    const { tcp } = this.stack as unknown as { tcp: BulkTcp & { forwarder: TcpAcceptor | null } };
-    if (tcp !== undefined) tcp.forwarder = this.#forwarder.tcp;
+    this.stack.tcp.forwarder = this.#forwarder.tcp;
     this.#bulk = new BulkTransfers({
-      ...{ slab, kernel, tcp, time: this.stack },
+      ...{ slab, kernel, tcp: this.stack.tcp, time: this.stack },
       allocate: (bytes) => pool.allocate(bytes),
       reportAt: plan.bulkReportAt,
       cpuSeconds: threadCpuSeconds,
