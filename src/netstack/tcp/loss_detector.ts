@@ -8,7 +8,7 @@
  * ```
  *  nothing in flight, window closed   Persist
  *  in flight, loss suspected          Reorder: RACK's reordering window
- *  in flight, nothing suspected       Tlp, once; then Rto
+ *  in flight, nothing suspected       Tlp, twice; then Rto
  * ```
  */
 import { DUP_THRESH } from "./rack.ts";
@@ -25,8 +25,14 @@ export type LossTimer = (typeof LossTimer)[keyof typeof LossTimer];
 
 /** RFC 8985 section 7.2: how long the other end may delay the acknowledgment of a single segment. */
 const MAX_ACK_DELAY_MS = 200;
-/** A probe earlier than this would mostly find that the acknowledgment was on its way. */
-const PTO_MS_MIN = 10;
+/** On short paths what a turn of the other end takes counts: so much more, while below that sum. */
+const PTO_SLACK_MS = 2;
+const PTO_SLACK_BELOW_MS = 10;
+/**
+ * Probes in a row, each after twice the time. RFC 8985 has one, and none during recovery; but when a
+ * whole window is answered by one ACK, losing that ACK would cost a timeout.
+ */
+const PROBES_MAX = 2;
 const PERSIST_MS_MIN = 200;
 const PERSIST_MS_MAX = 60_000;
 /** Timeouts of full segments after which the path MTU is doubted (RFC 4821 section 7.7). */
@@ -47,6 +53,7 @@ export class LossDetector {
   #ptoStartMs = 0;
   #reorderAtMs = Infinity;
   #duplicates = 0;
+  #probes = 0;
   #hasTlp = false;
   #tlpEnd = 0;
   #tlpIsRetransmission = false;
@@ -100,6 +107,7 @@ export class LossDetector {
     if (rack.sampleMs >= 0) {
       rtt.onSample(rack.sampleMs, nowMs, this.#samplesPerRtt(flightBytes, ackedBytes));
     }
+    if (scoreboard.deliveredBytes > 0) this.#probes = 0;
     if (ackedBytes > 0) this.#onProgress(segment, hasEcho, nowMs);
     if (recovery.phase !== Phase.Open && !seqBefore(this.#sender.sndUna, recovery.point)) {
       recovery.end(nowMs);
@@ -265,26 +273,32 @@ export class LossDetector {
   /** RFC 8985 section 7.2; Infinity when no probe is to be sent. */
   #tlpAtMs(): number {
     const { recovery, scoreboard, writer, rtt, outstandingBytes } = this.#sender;
-    const isAllowed = recovery.phase === Phase.Open && writer.hasSack && !this.#hasTlp &&
-      rtt.hasSample && this.#timeouts === 0 && scoreboard.sackedBytes === 0 &&
-      scoreboard.lostBytes === 0;
+    const isAllowed = recovery.phase !== Phase.Loss && writer.hasSack && rtt.hasSample &&
+      this.#probes < PROBES_MAX && this.#timeouts === 0 && scoreboard.lostBytes === 0 &&
+      scoreboard.flightHead !== NO_RECORD;
     if (!isAllowed) return Infinity;
     const delayMs = outstandingBytes <= writer.mss ? MAX_ACK_DELAY_MS : 0;
-    return this.#ptoStartMs + Math.max(2 * rtt.srttMs + delayMs, PTO_MS_MIN);
+    const ptoMs = 2 * rtt.srttMs + delayMs;
+    const slackMs = Math.max(Math.min(PTO_SLACK_MS, PTO_SLACK_BELOW_MS - ptoMs), 0);
+    return this.#ptoStartMs + (ptoMs + slackMs) * (1 << this.#probes);
   }
 
-  /** RFC 8985 section 7.3: new data if there is any, else the last segment once more. */
+  /**
+   * RFC 8985 section 7.3: new data if there is any, else the last segment once more; when that is
+   * sacked, the first that is not.
+   */
   #probeTail(nowMs: number): void {
     const sender = this.#sender;
     const { writer: { mss }, scoreboard } = sender;
     const room = (sender.sndUna + sender.sndWnd - sender.sndNxt) | 0;
     const bytes = Math.min(sender.unsentBytes, mss, Math.max(room, 0));
     const isNew = bytes > 0 && !sender.isCorked;
+    this.#probes++;
     const isSent = isNew
       ? sender.sendNew(bytes, nowMs)
-      : scoreboard.tail !== NO_RECORD && sender.resend(scoreboard.cutTail(mss), nowMs);
+      : sender.resend(scoreboard.probeRecord(mss), nowMs);
     this.#rtoStartMs = nowMs;
-    if (!isSent) return;
+    if (!isSent || sender.recovery.phase !== Phase.Open) return;
     this.#hasTlp = true;
     this.#tlpEnd = sender.sndNxt;
     this.#tlpIsRetransmission = !isNew;
@@ -330,6 +344,7 @@ export class LossDetector {
     recovery.beginLoss(sender.sndNxt, flightBytes, nowMs, this.#timeouts > 1);
     rtt.onTimeout();
     this.#hasTlp = false;
+    this.#probes = 0;
     this.#duplicates = 0;
     this.#rtoStartMs = nowMs;
     this.#reorderAtMs = Infinity;

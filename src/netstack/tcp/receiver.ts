@@ -28,6 +28,8 @@ export type Received = (typeof Received)[keyof typeof Received];
 
 /** Acknowledgments at the beginning of a connection that are not delayed: the other end's slow start. */
 const QUICK_ACKS = 16;
+/** The delay of an acknowledgment on the shortest paths: time for an answer to take it along. */
+const BRIEF_DELAY_MS = 4;
 
 /** Offers in-order data to the application without a copy; returns how much it has taken. */
 export interface PieceTaker {
@@ -262,16 +264,20 @@ export class Receiver {
     }
     this.#rewindIfEmpty();
     if (kept < bytes) this.mustAck = true;
-    this.#oweAck(bytes, segment.packetCount, nowMs);
+    this.#oweAck(bytes, segment.packetCount, nowMs, rttMs);
   }
 
   /** RFC 9293 MUST-58, MUST-59: every second full segment at once, others within the delay. */
-  #oweAck(bytes: number, packetCount: number, nowMs: number): void {
+  #oweAck(bytes: number, packetCount: number, nowMs: number, rttMs: number): void {
     this.#unackedBytes += bytes;
     if (
       packetCount > 1 || this.#quickAcks > 0 || this.#unackedBytes >= 2 * this.#packetBytes
     ) this.mustAck = true;
-    else if (this.ackAtMs === Infinity) this.ackAtMs = nowMs + this.delayedAckMs;
+    else if (this.ackAtMs === Infinity) {
+      // On a short path the whole delay would be an age to a sender that has sent its last segment.
+      const briefMs = rttMs < 0 ? Infinity : Math.max(2 * rttMs, BRIEF_DELAY_MS);
+      this.ackAtMs = nowMs + Math.min(this.delayedAckMs, briefMs);
+    }
   }
 
   #measurePackets(segment: TcpSegment): void {

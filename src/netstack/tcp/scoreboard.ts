@@ -154,9 +154,16 @@ export class Scoreboard {
     if (((records.end[record] - seq) | 0) > bytes) this.#cut(record, (seq + bytes) | 0);
   }
 
-  /** Cuts the last record so that its last `mss` bytes or less stand alone, and returns those. */
-  cutTail(mss: number): number {
+  /**
+   * The last segment, of at most `mss` bytes, cut off where it was sent as part of a longer one; the
+   * first in flight when the last is sacked. There is something in flight.
+   */
+  probeRecord(mss: number): number {
     const { records } = this;
+    if ((records.flags[this.tail] & SentFlag.Sacked) !== 0) {
+      this.limit(this.flightHead, mss);
+      return this.flightHead;
+    }
     const record = this.tail;
     const seq = records.seq[record];
     const bytes = (records.end[record] - seq) | 0;

@@ -74,7 +74,7 @@ tcpTest(
     ${passive()}
     ${pastQuickAcks()}
     < . 161:1161(1000) ack 1 win 512
-    +.04 > . 1:1(0) ack 1161
+    +.003~+.04 > . 1:1(0) ack 1161
     < . 1161:2161(1000) ack 1 win 512
     < . 2161:3161(1000) ack 1 win 512
     > . 1:1(0) ack 3161
@@ -466,6 +466,6 @@ function autotuneRounds(): string {
     lines.push("+.1 > ...");
   }
   lines.push(`< . ${seq}:${seq + 1}(1) ack 2 win 512 <TS val 2000 ecr 1000>`);
-  lines.push(`+.04 > . 2:2(0) ack ${seq + 1} win >=1000000`);
+  lines.push(`+0~+.04 > . 2:2(0) ack ${seq + 1} win >=1000000`);
   return lines.join("\n");
 }
