@@ -484,6 +484,7 @@ export class Connection implements TcpConnection, PieceTaker {
       this.#refuse(segment, nowMs);
       return;
     }
+    this.#keepTimestamp(segment, nowMs);
     if (segment.has(TcpFlag.Rst)) return this.#onReset(segment, nowMs);
     // RFC 5961 section 4: SYN in a synchronized state is answered by a challenge ACK.
     if (segment.has(TcpFlag.Syn)) return this.#challenge(nowMs);
@@ -510,7 +511,7 @@ export class Connection implements TcpConnection, PieceTaker {
 
   /** PAWS (RFC 7323 section 5): an old timestamp is an old segment. */
   #checkTimestamp(segment: TcpSegment, nowMs: number): boolean {
-    const { writer, receiver } = this;
+    const { writer } = this;
     if (!writer.hasTimestamps || segment.has(TcpFlag.Rst)) return true;
     // RFC 7323 section 3.2: a segment without its timestamp "SHOULD" be dropped.
     if (!segment.hasTimestamps) return false;
@@ -520,11 +521,19 @@ export class Connection implements TcpConnection, PieceTaker {
         return false;
       }
     }
-    if (!seqAfter(segment.seq, receiver.lastAckSent)) {
-      writer.tsRecent = segment.tsVal;
-      this.#tsRecentMs = nowMs;
-    }
     return true;
+  }
+
+  /**
+   * RFC 7323 section 5.3 (R3), of acceptable segments only: a retransmission that nobody needed would
+   * make PAWS refuse what was sent before it and is merely late.
+   */
+  #keepTimestamp(segment: TcpSegment, nowMs: number): void {
+    const { writer, receiver } = this;
+    if (!segment.hasTimestamps || !writer.hasTimestamps) return;
+    if (segment.has(TcpFlag.Rst) || seqAfter(segment.seq, receiver.lastAckSent)) return;
+    writer.tsRecent = segment.tsVal;
+    this.#tsRecentMs = nowMs;
   }
 
   /** A segment that does not fit is answered with what is expected, and forgotten. */

@@ -54,6 +54,20 @@ tcpTest(
 );
 
 tcpTest(
+  "a needless retransmission does not make PAWS refuse what was sent before it and is late",
+  `
+    ${PASSIVE}
+    < P. 1:101(100) ack 1 win 512 <TS val 500 ecr 0>
+    > . 1:1(0) ack 101
+    < P. 1:101(100) ack 1 win 512 <TS val 510 ecr 0>
+    > . 1:1(0) ack 101 <TS val 0 ecr 500,sack 1:101>
+    < P. 101:201(100) ack 1 win 512 <TS val 505 ecr 0>
+    > . 1:1(0) ack 201 <TS val 0 ecr 505>
+    read 200
+  `,
+);
+
+tcpTest(
   "PAWS holds through the wrap of the timestamps",
   `
     ${PASSIVE}
