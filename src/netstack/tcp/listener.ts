@@ -4,7 +4,7 @@ import type { TcpAcceptor } from "./tcp_socket.ts";
 /** A listening port; `close` ends it, connections that it has accepted go on. */
 export class TcpListener {
   constructor(
-    /** Null for any address. */
+    /** Null for any of our own addresses. */
     readonly address: Uint8Array | null,
     readonly port: number,
     readonly acceptor: TcpAcceptor,
@@ -40,13 +40,22 @@ export class ListenerTable {
     else this.#byPort.delete(listener.port);
   }
 
-  /** Whoever takes SYNs for `port` of the address (4 or 16 bytes) at `at`: exact ones first. */
-  find(bytes: Uint8Array, at: number, length: number, port: number): TcpAcceptor | null {
+  /**
+   * Whoever takes SYNs for `port` of the address (4 or 16 bytes) at `at`: exact ones first, then, if
+   * the address is our own, who listens on any.
+   */
+  find(
+    bytes: Uint8Array,
+    at: number,
+    length: number,
+    port: number,
+    isLocal: boolean,
+  ): TcpAcceptor | null {
     const list = this.#byPort.get(port);
     if (list === undefined) return null;
     let found: TcpAcceptor | null = null;
     for (const { address, acceptor } of list) {
-      if (address === null) found ??= acceptor;
+      if (address === null) found ??= isLocal ? acceptor : null;
       else if (isAt(address, bytes, at, length)) return acceptor;
     }
     return found;

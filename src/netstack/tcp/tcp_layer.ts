@@ -360,7 +360,8 @@ export class TcpLayer implements ConnectionHost, PendingHost {
     const { u8 } = this.#options.slab;
     const length = datagram.ipVersion === 4 ? 4 : 16;
     const port = segment.destinationPort;
-    return this.#listeners.find(u8, datagram.destinationAt, length, port) ?? this.forwarder;
+    const { destinationAt, isLocal } = datagram;
+    return this.#listeners.find(u8, destinationAt, length, port, isLocal) ?? this.forwarder;
   }
 
   #onSyn(datagram: InboundDatagram, segment: TcpSegment, acceptor: TcpAcceptor): void {
