@@ -5,6 +5,7 @@ import { BufferPool } from "../netstack/buffer_pool.ts";
 import type { DropCounters } from "../netstack/counters.ts";
 import { LINK_SEGMENTS, LinkEndpoint } from "../netstack/link_endpoint.ts";
 import { Stack } from "../netstack/stack.ts";
+import type { TcpLimits } from "../netstack/tcp/limits.ts";
 import type { AddressPrefix } from "../tables/allowed_ips_node.ts";
 import type { ChecksumKernel } from "../wire/checksum_kernel.ts";
 
@@ -21,6 +22,7 @@ export interface InlineStackOptions {
   readonly poolBytes?: number;
   /** Segments that its link holds. */
   readonly linkSegments?: number;
+  readonly tcp?: Partial<TcpLimits>;
 }
 
 /** What a node gives to its stack. */
@@ -56,5 +58,5 @@ export function makeInlineStack(options: InlineStackOptions, parts: StackParts):
     capacity: options.linkSegments ?? LINK_SEGMENTS,
     ...gso ? {} : { gsoMaxBytes: 0 },
   });
-  return new Stack({ ...parts, pool, link, addresses: options.addresses, gso });
+  return new Stack({ ...parts, pool, link, addresses: options.addresses, gso, tcp: options.tcp });
 }

@@ -133,6 +133,9 @@ export function describeStackSegment(
   if (untold !== DropReason.None) return untold;
   const reason = describeSuperPacket(slab, at, bytes, into);
   if (reason !== DropReason.None) return reason;
+  if (payloadAt === at + headerBytes) {
+    return into.bytes === bytes ? DropReason.None : DropReason.GsoHeaderInvalid;
+  }
   const isSplit = into.segmentCount > 1;
   // The copy of one packet sums both parts by themselves, so the first must end on a whole word.
   const fits = into.bytes === bytes && into.headerBytes <= headerBytes &&

@@ -124,6 +124,21 @@ Deno.test("64 KB whose payload stands apart are cut in steps of one send and of 
   }
 });
 
+Deno.test("a segment whose payload follows its headers may call any part of them headers", () => {
+  for (const protocol of [TCP, UDP]) {
+    for (const length of [0, 1, 700, 2500]) {
+      const fields = { protocol, payload: pattern(length) };
+      const isGso = protocol === TCP && length > 1000;
+      const headerBytes = isGso ? 40 : 20;
+      const payloadAt = IN + headerBytes;
+      const { sp, reason, expected } = describe(fields, 1000, { headerBytes, payloadAt });
+      assertEquals([reason, sp.isContiguous], ["None", true]);
+      const packets = splitAll(sp, kernels.wasm, sp.segmentCount);
+      expected.forEach((bytes, i) => assertSameBytes(packets[i], bytes, `${protocol}, ${length}`));
+    }
+  }
+});
+
 Deno.test("a segment without NEEDS_CSUM is joined unchanged", () => {
   const { sp, packet } = describe({ payload: pattern(500) }, 1000, { stack: { needsCsum: false } });
   for (const kernel of Object.values(kernels)) {
