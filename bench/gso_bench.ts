@@ -29,7 +29,9 @@ import { instantiateKernels } from "../src/kernels/kernels.ts";
 import { createSlab } from "../src/memory/slab.ts";
 import type { StackPort } from "../src/lane/ports.ts";
 import { KEYPAIR_RECEIVE_KEY } from "../src/tables/keypair_table.ts";
-import { makeNodePair, type NodePair, runNode } from "./node_bed.ts";
+import { systemClock } from "../ffi/clock.ts";
+import { BulkFlow } from "./bulk_flow.ts";
+import { INNER_A, INNER_B, makeNodePair, type NodePair, runNode } from "./node_bed.ts";
 import {
   CountingStack,
   HEADER_BYTES,
@@ -46,6 +48,7 @@ const WAYS = [
   { name: "gso off, apart", packetsPerSegment: 1, sendMessagesMax: 1, coalesces: false },
 ] as const;
 type Way = (typeof WAYS)[number];
+const TRANSFER_BYTES = 8 << 20;
 
 interface Bed extends NodePair {
   readonly source: SegmentSource;
@@ -108,6 +111,29 @@ for (const way of WAYS) {
     }
     if (bed.sink.packets - before !== PACKETS) throw new Error("not everything has arrived");
   });
+}
+
+for (const way of WAYS) {
+  const options = { group: "transfer: TCP from stack to stack", baseline: way.coalesces };
+  let flow: BulkFlow | undefined;
+  Deno.bench(`transfer, ${way.name}`, options, () => {
+    if (flow === undefined) {
+      flow = new BulkFlow(makeStackPair(way), systemClock.nowMs());
+      // Until the window is open and the code compiled.
+      for (let i = 0; i < 8; i++) flow.transfer(TRANSFER_BYTES);
+    }
+    flow.transfer(TRANSFER_BYTES);
+  });
+}
+
+/** Two nodes whose stacks work in this way. */
+function makeStackPair(way: Way): NodePair {
+  const variant = (address: Uint8Array) => ({
+    stack: { addresses: [{ address, bits: 32 }], gso: way.coalesces },
+    sendMessagesMax: way.sendMessagesMax,
+    tunOffload: { vnetHeaders: true, tcp: way.coalesces, udp: way.coalesces },
+  });
+  return makeNodePair(variant(INNER_A), variant(INNER_B));
 }
 
 const slab = createSlab(1 << 22);

@@ -38,7 +38,8 @@ const ROWS: readonly [key: keyof Turn, label: string][] = [
 const MTU = 1280;
 const UNDERLAY = { a: "10.77.0.1", b: "10.77.0.2" };
 const INNER = { a: "10.78.0.1", b: "10.78.0.2" };
-const PORT = 5201;
+/** Where `iperf3` has its servers. */
+const PORTS = "5201-5999";
 
 /** A pair that runs: where the client is, the address that it dials, and the stack's process. */
 interface Scene {
@@ -76,7 +77,7 @@ async function startLonghaul(
     net.interfaceName(),
     `[Interface]\nPrivateKey = ${b.privateKey}\nListenPort = 20001\nAddress = ${INNER.b}/24\n` +
       `MTU = ${MTU}\n[Peer]\nPublicKey = ${a.publicKey}\nAllowedIPs = ${INNER.a}/32\n` +
-      `Endpoint = ${UNDERLAY.a}:20001\n[Longhaul]\nMode = rootless\nLocalServices = ${PORT}\n` +
+      `Endpoint = ${UNDERLAY.a}:20001\n[Longhaul]\nMode = rootless\nLocalServices = ${PORTS}\n` +
       settings,
   );
   const env = { LOG_LEVEL: "error" };
