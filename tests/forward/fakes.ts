@@ -52,7 +52,6 @@ export class FakeSocket {
 
 /** The host. Events are delivered by the next `poll`. */
 export class FakeHost implements HostSockets {
-  readonly slab: Slab = createSlab(8 * 1024 * 1024);
   readonly sockets: FakeSocket[] = [];
   /** What the next opening calls answer instead of a socket: negated errnos. */
   readonly openErrors: number[] = [];
@@ -60,6 +59,8 @@ export class FakeHost implements HostSockets {
   readonly deadPorts = new Set<string>();
   #events: { token: number; events: number }[] = [];
   #polled: { token: number; events: number }[] = [];
+
+  constructor(readonly slab: Slab = createSlab(8 * 1024 * 1024)) {}
 
   /** Sockets that are open. */
   get open(): FakeSocket[] {
