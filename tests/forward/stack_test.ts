@@ -56,7 +56,7 @@ Deno.test("a black hole behind the host is told by ICMP after some seconds", () 
   const app = new PeerApp(pair).connect(80);
   pair.pass(12_000);
   assertEquals(pair.host.open.length, 0);
-  pair.pass(4 * MINUTE_MS);
+  pair.pass(6 * MINUTE_MS);
   assertEquals(app.end, TcpEnd.Unreachable);
 });
 
