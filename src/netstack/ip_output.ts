@@ -236,7 +236,7 @@ export class IpSender implements IpOutput {
 
   /**
    * Room for a message of `bytes` (at least 8) bytes, its transport header included: its place, or 0
-   * when it cannot be sent, which is counted. `commitMessage` or `forgetMessage` comes next.
+   * when it cannot be sent, which is counted. `commitMessage` comes next.
    */
   beginMessage(path: OutputPath, bytes: number): number {
     const { pool, counters } = this.#options;
@@ -275,11 +275,6 @@ export class IpSender implements IpOutput {
     }
     if (block !== 0) this.#options.pool.free(block);
     return true;
-  }
-
-  /** Gives the room of a message back. */
-  forgetMessage(): void {
-    if (this.#messageBlock !== 0) this.#options.pool.free(this.#messageBlock);
   }
 
   #publishMessage(path: OutputPath, protocol: number, bytes: number, block: number): void {

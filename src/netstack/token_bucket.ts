@@ -11,8 +11,8 @@ export class TokenBucket {
   #lastMs = -Infinity;
 
   /**
-   * `perSecond` in the long run, and `burst` at once, plus a changing number below `spread`, which
-   * hides from an observer how many others have taken.
+   * `perSecond` in the long run, and `burst` at once, plus a changing number below `spread` (at
+   * least 1), which hides from an observer how many others have taken.
    */
   constructor(perSecond: number, burst: number, spread: number, random: RandomSource) {
     this.#perMs = perSecond / 1000;
@@ -40,7 +40,6 @@ export class TokenBucket {
 
   /** A number below `spread`, by xorshift. */
   #next(): number {
-    if (this.#spread === 0) return 0;
     let x = this.#state;
     x ^= x << 13;
     x ^= x >>> 17;

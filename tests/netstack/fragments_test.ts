@@ -431,6 +431,22 @@ Deno.test("RFC 7112: a first IPv6 fragment that ends within its header chain is 
   scene.assertDropped({ Ipv6ExtensionsRefused: 1 }, "it might be an ICMP error: no answer");
 });
 
+Deno.test("a fragment of a fragment is refused, in one packet or after reassembly", () => {
+  const scene = listening();
+  const inner = new Uint8Array([UDP, 0, 0, 1, 0, 0, 0, 9, ...datagram(6, pattern(100))]);
+  for (const fragment of cut(inner, 56).reverse()) {
+    scene.receive(packet(6, fragment, 7, { protocol: FRAGMENT }));
+  }
+  // The first one shows two fragment headers, so the rest waits in vain.
+  scene.assertDropped({ Ipv6ExtensionsRefused: 1 });
+  const behind = new Uint8Array([FRAGMENT, 0, 1, 4, 0, 0, 0, 0, ...inner]);
+  const [first, ...later] = cut(behind, 64);
+  scene.receive(packet(6, first, 8, { protocol: 60 }));
+  for (const fragment of later) scene.receive(packet(6, fragment, 8, { protocol: 60 }));
+  scene.assertDropped({ Ipv6ExtensionsRefused: 1 });
+  assertEquals(scene.got.length, 0);
+});
+
 Deno.test("headers too long to be kept are refused", () => {
   const scene = listening();
   const options = [0, 39, ...Array(318).fill(0)];

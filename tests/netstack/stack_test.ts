@@ -208,6 +208,38 @@ Deno.test("closing a stack discards what is queued, counts it, and refuses the r
   assertEquals(link.numQueued, 0);
 });
 
+Deno.test("an embedder may drive a stack by injectInbound and readAsync alone", async () => {
+  const { scene } = new StackPair().a;
+  const { stack, link } = scene;
+  assert(link.isAttached);
+  stack.acceptsAny = true;
+  assert(stack.acceptsAny);
+  const answer = link.readAsync();
+  const request = ip4({ protocol: 1, destination: OWN4 }, icmp4(8, 0, 5, pattern(600)));
+  assert(link.injectInbound(request));
+  const { payload, destination } = parse((await answer)!.bytes);
+  assertEquals([destination, payload[0]], [PEER4, 0]);
+  assertEquals(payload.slice(8), pattern(600));
+  assertEquals(scene.pool.usedBytes, 0);
+  stack.close();
+  assertEquals(await link.readAsync(), null);
+});
+
+Deno.test("path MTUs of 256 destinations are kept, and the oldest gives way", () => {
+  const { stack } = new StackPair().a.scene;
+  const { pathMtus } = stack.output;
+  for (let i = 0; i < 1000; i++) pathMtus.learn(address(`10.1.${i >> 8}.${i & 255}`), 700 + i, 0);
+  assertEquals(pathMtus.count, 256);
+  assertEquals(pathMtus.mtuTo(address("10.1.0.5"), 1420, 1), 1420);
+  assertEquals(pathMtus.mtuTo(address("10.1.3.231"), 1420, 1), 1420);
+  assertEquals(pathMtus.mtuTo(address("10.1.3.0"), 1420, 1), 1420);
+  pathMtus.learn(address("10.9.9.9"), 900, 0);
+  assertEquals(pathMtus.mtuTo(address("10.9.9.9"), 1420, 599_999), 900);
+  assertEquals(pathMtus.mtuTo(address("10.9.9.9"), 800, 1), 800, "the link may be narrower");
+  assertEquals(pathMtus.mtuTo(address("10.9.9.9"), 1420, 600_000), 1420);
+  assertEquals(pathMtus.count, 255);
+});
+
 Deno.test("our own addresses are the sources, the one of the destination's network first", () => {
   const pair = new StackPair();
   const { stack } = pair.a.scene;
