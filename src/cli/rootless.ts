@@ -24,7 +24,7 @@ export function rootlessStack(config: NodeConfig, mtu: number): StackConfig {
   return {
     addresses: config.interface.addresses,
     mtu,
-    gso: true,
+    gso: config.longhaul.offload.netstackGso,
     services: config.longhaul.localServices,
   };
 }

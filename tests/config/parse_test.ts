@@ -105,7 +105,14 @@ Deno.test("what a file leaves out is absent, or has its default", () => {
     mode: "auto",
     encryptors: "auto",
     socketBufferBytes: null,
-    offload: { udpGso: true, udpGro: true, tunTso: true, tunUso: true, tunGro: true },
+    offload: {
+      udpGso: true,
+      udpGro: true,
+      tunTso: true,
+      tunUso: true,
+      tunGro: true,
+      netstackGso: true,
+    },
     localServices: [],
   });
 });
@@ -128,7 +135,14 @@ Deno.test("[Longhaul] is read, as it stands and behind #:", () => {
     mode: "tun",
     encryptors: 2,
     socketBufferBytes: 2 * 1024 * 1024,
-    offload: { udpGso: false, udpGro: true, tunTso: true, tunUso: false, tunGro: false },
+    offload: {
+      udpGso: false,
+      udpGro: true,
+      tunTso: true,
+      tunUso: false,
+      tunGro: false,
+      netstackGso: true,
+    },
     localServices: [],
   };
   assertEquals(clean(INTERFACE + lines.join("\n")).longhaul, expected as NodeConfig["longhaul"]);
