@@ -183,10 +183,10 @@ export class Outbound {
    */
   #isOwnMessage(keypair: number): boolean {
     const packet = this.#packet;
-    const { at, bytes, portsAt, protocol } = packet;
+    const { bytes, portsAt, protocol, transportOffset } = packet;
     if (protocol !== IpProtocol.Udp || portsAt === 0) return false;
-    if (portsAt + UDP_HEADER_BYTES + DATA_HEADER_BYTES > at + bytes) return false;
-    const messageAt = packet.isContiguous ? portsAt + UDP_HEADER_BYTES : packet.payloadAt;
+    if (transportOffset + UDP_HEADER_BYTES + DATA_HEADER_BYTES > bytes) return false;
+    const messageAt = packet.placeOf(transportOffset + UDP_HEADER_BYTES);
     const { view } = this.#context.slab;
     return view.getUint32(messageAt, true) === MessageType.Data &&
       (dataReceiver(view, messageAt) | 0) ===

@@ -87,12 +87,6 @@ function isSameAddress(view: DataView, at: number, otherAt: number, isV4: boolea
   return true;
 }
 
-/** The place of byte `offset` of a packet whose payload may stand apart. */
-function placeOf(packet: SuperPacket, offset: number): number {
-  const { at, headerBytes, payloadAt } = packet;
-  return offset < headerBytes ? at + offset : payloadAt + offset - headerBytes;
-}
-
 function rewrite(
   view: DataView,
   packet: SuperPacket,
@@ -104,7 +98,7 @@ function rewrite(
   const field = packet.isLaterFragment ? -1 : checksumOffset(protocol);
   const isCovered = field >= 0 && transportOffset + field + 2 <= packet.bytes;
   const kind = isCovered ? checksumKind(protocol, isPartial) : TransportChecksum.None;
-  const checksumAt = isCovered ? placeOf(packet, transportOffset + field) : 0;
+  const checksumAt = isCovered ? packet.placeOf(transportOffset + field) : 0;
   if (ipVersion === 4) rewriteAddress4(view, at, addressAt - at, newAt, checksumAt, kind);
   else rewriteAddress6(view, at, addressAt - at, newAt, checksumAt, kind);
 }
@@ -142,7 +136,7 @@ function translateQuoted(
   if (!isIcmpError(view, packet) || quotedBytes < headerBytesMin) return;
   // Only a packet whose quotation stands in one piece can be translated; ours all do.
   if (!packet.isContiguous && quotedOffset < packet.headerBytes) return;
-  const quotedAt = placeOf(packet, quotedOffset);
+  const quotedAt = packet.placeOf(quotedOffset);
   if (view.getUint8(quotedAt) >>> 4 !== ipVersion) return;
   if (!isSameAddress(view, quotedAt + addressOffset, fromAt, isV4)) return;
   const changingBytes = Math.min(quotedBytes, QUOTED_BYTES_MAX) & ~1;
@@ -151,7 +145,7 @@ function translateQuoted(
   else rewriteQuoted6(view, quotedAt, quotedBytes, addressOffset, toAt);
   if (isPartial) return;
   const after = sumWords(view, quotedAt, changingBytes);
-  const checksumAt = placeOf(packet, transportOffset + ICMP_CHECKSUM);
+  const checksumAt = packet.placeOf(transportOffset + ICMP_CHECKSUM);
   const checksum = view.getUint16(checksumAt, true);
   const change = (~fold16(before) & 0xffff) + fold16(after);
   view.setUint16(checksumAt, checksumOf((~checksum & 0xffff) + change), true);
@@ -160,7 +154,7 @@ function translateQuoted(
 function isIcmpError(view: DataView, packet: SuperPacket): boolean {
   const { transportOffset, protocol, ipVersion } = packet;
   if (packet.isLaterFragment || transportOffset + ICMP_HEADER_BYTES > packet.bytes) return false;
-  const type = view.getUint8(placeOf(packet, transportOffset));
+  const type = view.getUint8(packet.placeOf(transportOffset));
   return ipVersion === 4
     ? protocol === IpProtocol.Icmp && icmpv4IsError(type)
     : protocol === IpProtocol.Icmpv6 && type < 128;

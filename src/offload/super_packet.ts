@@ -87,6 +87,12 @@ export class SuperPacket {
     return this.payloadAt === this.at + this.headerBytes;
   }
 
+  /** The place of byte `offset`, which is not beyond the packet. */
+  placeOf(offset: number): number {
+    const { at, headerBytes, payloadAt } = this;
+    return offset < headerBytes ? at + offset : payloadAt + offset - headerBytes;
+  }
+
   /** Bytes that stand at `at`, one behind the other. */
   get contiguousBytes(): number {
     return this.isContiguous ? this.bytes : this.headerBytes;
@@ -146,6 +152,7 @@ export function describeStackSegment(
   into.payloadAt = payloadAt;
   into.payloadBytes = payloadBytes;
   if (!isSplit) into.gsoSize = payloadBytes;
+  if (into.portsAt !== 0) into.portsAt = into.placeOf(into.transportOffset);
   return DropReason.None;
 }
 

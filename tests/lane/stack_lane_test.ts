@@ -300,3 +300,93 @@ Deno.test("what stands on the link at the end is sent, and nothing more is asked
   assertEquals(sentPackets(fixture, keypair), segments);
   assertEquals(stack.calls.length, flushes);
 });
+
+/** A UDP datagram of the stack to peer 1 with this payload. */
+function datagram(payload: Uint8Array) {
+  return { packet: ipPart(udpPacket4(OWN, inner(1), payload)), gso: UDP4 };
+}
+
+Deno.test("hazard 74: a message of ours that the stack sends back into the tunnel goes round once", () => {
+  const { fixture, stack } = setUp();
+  const keypair = fixture.addKeypair(1);
+  const { packet, gso } = tcpSegment(100);
+  stack.send(packet, gso);
+  fixture.run();
+  const [message] = fixture.udp.messages;
+  const looped = datagram(message);
+  stack.send(looped.packet, looped.gso);
+  stack.send(looped.packet, { ...looped.gso, headerBytes: 20 });
+  fixture.run();
+  assertEquals(fixture.dropped(DropReason.RoutingLoop), 2);
+  assertEquals(fixture.udp.messages.length, 1);
+  const other = message.slice();
+  other[4] ^= 1;
+  const nested = datagram(other);
+  stack.send(nested.packet, nested.gso);
+  const short = datagram(message.subarray(0, 15));
+  stack.send(short.packet, short.gso);
+  fixture.run();
+  assertEquals(fixture.udp.messages.length, 3, "a tunnel within the tunnel may be carried");
+  assertEquals(keypair.remoteIndex, 0x1000);
+});
+
+Deno.test("hazard 64: PSH and FIN of a segment stand on its last packet, CWR on its first", () => {
+  const { fixture, stack } = setUp();
+  const keypair = fixture.addKeypair(1);
+  const { packet, gso } = tcpSegment(3 * MSS);
+  packet[33] = 0x10 | 0x80 | 0x08 | 0x01;
+  stack.send(packet, gso);
+  fixture.run();
+  const flags = sentPackets(fixture, keypair).map((bytes) => bytes[33]);
+  assertEquals(flags, [0x90, 0x10, 0x19]);
+});
+
+Deno.test("a peer without an endpoint is told to the stack as unreachable", () => {
+  const { fixture, stack } = setUp();
+  fixture.setEndpoint(1, new Uint8Array(64));
+  const { packet, gso } = tcpSegment(2 * MSS);
+  stack.send(packet, gso);
+  fixture.run();
+  assertEquals(fixture.dropped(DropReason.NoEndpoint), 2);
+  assertEquals(stack.items.map(({ bytes }) => [bytes[20], bytes[21]]), [[3, 1]]);
+});
+
+Deno.test("errors into the stack are limited, however much it sends to nowhere", () => {
+  const { fixture, stack } = setUp();
+  for (let i = 0; i < 300; i++) {
+    const { packet, gso } = tcpSegment(10, i, 0x08080808);
+    stack.send(packet, gso);
+  }
+  fixture.run();
+  assertEquals(fixture.dropped(DropReason.NoRoute), 300);
+  assertEquals(stack.items.length, 100);
+});
+
+Deno.test("a segment in hand whose peer is removed is dropped, and gives its memory back", () => {
+  const { fixture, stack } = setUp({ sealBatches: 1 });
+  fixture.addKeypair(1);
+  fixture.udp.answer = () => -Errno.EAGAIN;
+  const { packet, gso } = tcpSegment(46 * MSS);
+  stack.send(packet, gso);
+  fixture.run();
+  assertEquals(stack.link.numQueued, 1, "a part of it waits for a batch");
+  fixture.allowedIps.removePeer(1);
+  fixture.allowedIps.commit();
+  fixture.run();
+  assert(fixture.dropped(DropReason.NoRoute) > 0);
+  assertEquals([stack.link.numQueued, stack.pool.usedBytes], [0, 0]);
+});
+
+Deno.test("a stack may send while an item is given to it", () => {
+  const { fixture, stack } = setUp({ linkCapacity: 8 });
+  const keypair = fixture.addKeypair(1);
+  const answer = datagram(Uint8Array.of(5));
+  stack.onItemSeen = () => void stack.send(answer.packet, answer.gso);
+  for (let i = 0; i < 20; i++) {
+    const question = ipPart(udpPacket4(inner(1), OWN, Uint8Array.of(i)));
+    fixture.udp.arrivals.push({ bytes: fixture.message(keypair, i, question) });
+  }
+  fixture.run();
+  assertEquals(stack.items.length, 20);
+  assertEquals(fixture.udp.messages.length, 20);
+});
