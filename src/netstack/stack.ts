@@ -30,6 +30,7 @@ import type { InboundDatagram, InboundItem } from "./inbound.ts";
 import { type DatagramSink, IpInput } from "./ip_input.ts";
 import { IpSender } from "./ip_output.ts";
 import type { LinkEndpoint, LinkSink } from "./link_endpoint.ts";
+import { type StackFlow, stackFlows } from "./stack_flows.ts";
 import type { TcpLimits } from "./tcp/limits.ts";
 import { TcpLayer } from "./tcp/tcp_layer.ts";
 import { UdpLayer } from "./udp.ts";
@@ -166,6 +167,11 @@ export class Stack implements DatagramSink, LinkSink {
   flush(nowMs: number): void {
     this.nowMs = nowMs;
     this.tcp.flush(nowMs);
+  }
+
+  /** All TCP connections and UDP sockets, for status. */
+  flows(): Iterable<StackFlow> {
+    return stackFlows(this.tcp, this.udp);
   }
 
   /** Closes the link endpoint and forgets all fragments. */

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { StackCounter } from "../../src/netstack/counters.ts";
+import { stackCounts } from "../../src/netstack/stack_flows.ts";
 import { TcpEnd } from "../../src/netstack/tcp/tcp_socket.ts";
 import { pattern } from "../offload/packet_builder.ts";
 import {
@@ -223,6 +224,49 @@ Deno.test("an embedder may drive a stack by injectInbound and readAsync alone", 
   assertEquals(scene.pool.usedBytes, 0);
   stack.close();
   assertEquals(await link.readAsync(), null);
+});
+
+Deno.test("a stack lists its connections and sockets, and counts by name", () => {
+  const pair = new StackPair();
+  const { stack } = pair.a.scene;
+  const silent = { onDatagram: () => {} };
+  stack.udp.bind(null, 53, silent);
+  stack.udp.connect(address(PEER6), 123, silent, undefined, 4000);
+  const client = new Peer(pair.a.scene, new Uint8Array());
+  stack.tcp.connect(address(PEER4), 80, client, pair.nowMs, { port: 5000 });
+  const unacknowledgedBytes = 0;
+  assertEquals([...stack.flows()], [
+    {
+      protocol: "tcp",
+      localAddress: address(OWN4),
+      localPort: 5000,
+      remoteAddress: address(PEER4),
+      remotePort: 80,
+      state: "SynSent",
+      unacknowledgedBytes,
+    },
+    {
+      protocol: "udp",
+      localAddress: null,
+      localPort: 53,
+      remoteAddress: null,
+      remotePort: 0,
+      state: "Bound",
+      unacknowledgedBytes,
+    },
+    {
+      protocol: "udp",
+      localAddress: address(OWN6),
+      localPort: 4000,
+      remoteAddress: address(PEER6),
+      remotePort: 123,
+      state: "Flow",
+      unacknowledgedBytes,
+    },
+  ]);
+  pair.run(() => client.end !== null);
+  const counts = stackCounts(stack.counters);
+  assertEquals([counts.PacketsIn, counts.BytesIn, counts.UdpIn], [1, 40, 0]);
 });
 
 Deno.test("path MTUs of 256 destinations are kept, and the oldest gives way", () => {
