@@ -11,6 +11,7 @@ import type { Pieces } from "../inbound.ts";
 import { IcmpErrorKind } from "../inbound.ts";
 import type { TcpLimits } from "./limits.ts";
 import { MSS_DEFAULT_V4, MSS_DEFAULT_V6, MSS_MIN, WINDOW_SCALE_MAX } from "./limits.ts";
+import { Paws } from "./paws.ts";
 import { isAcceptable, type PieceTaker, Received, Receiver } from "./receiver.ts";
 import type { TcpSegment } from "./segment.ts";
 import type { SegmentWriter } from "./segment_writer.ts";
@@ -37,8 +38,6 @@ export interface ConnectionHost {
 
 /** Spans and wake-ups of the send buffer are not smaller than this, or a quarter of the buffer. */
 const WRITE_BYTES_WORTH = 256 << 10;
-/** RFC 7323 section 5.5: a timestamp that is older than this proves nothing. */
-const TIMESTAMP_LIFE_MS = 24 * 24 * 3600 * 1000;
 
 /** One connection. Made by the layer; `state` changes only in `#go`. */
 export class Connection implements TcpConnection, PieceTaker {
@@ -69,7 +68,7 @@ export class Connection implements TcpConnection, PieceTaker {
   #pendingEnd = -1;
   #wantsWritable = false;
   #challengedMs = -Infinity;
-  #tsRecentMs = 0;
+  readonly #paws = new Paws();
   #lifeAtMs = Infinity;
   #keepaliveMs = 0;
   #keepaliveAtMs = Infinity;
@@ -130,7 +129,7 @@ export class Connection implements TcpConnection, PieceTaker {
     writer.hasSack = hasSack;
     writer.hasTimestamps = hasTimestamps;
     writer.tsRecent = hasTimestamps ? tsVal : 0;
-    this.#tsRecentMs = this.host.nowMs;
+    this.#paws.begin(tsVal, this.host.nowMs);
     this.#hasScaling = scale >= 0;
     sender.scale = scale < 0 ? 0 : Math.min(scale, WINDOW_SCALE_MAX);
     receiver.scale = scale < 0 ? 0 : Receiver.scaleFor(this.host.limits.receiveBytesMax);
@@ -515,13 +514,9 @@ export class Connection implements TcpConnection, PieceTaker {
     if (!writer.hasTimestamps || segment.has(TcpFlag.Rst)) return true;
     // RFC 7323 section 3.2: a segment without its timestamp "SHOULD" be dropped.
     if (!segment.hasTimestamps) return false;
-    if (seqBefore(segment.tsVal, writer.tsRecent)) {
-      if (nowMs - this.#tsRecentMs <= TIMESTAMP_LIFE_MS) {
-        this.#refuse(segment, nowMs);
-        return false;
-      }
-    }
-    return true;
+    if (!this.#paws.isOld(segment.tsVal, nowMs)) return true;
+    this.#refuse(segment, nowMs);
+    return false;
   }
 
   /**
@@ -532,8 +527,8 @@ export class Connection implements TcpConnection, PieceTaker {
     const { writer, receiver } = this;
     if (!segment.hasTimestamps || !writer.hasTimestamps) return;
     if (segment.has(TcpFlag.Rst) || seqAfter(segment.seq, receiver.lastAckSent)) return;
-    writer.tsRecent = segment.tsVal;
-    this.#tsRecentMs = nowMs;
+    this.#paws.keep(segment.tsVal, receiver.reassembly.count > 0, nowMs);
+    writer.tsRecent = this.#paws.recent;
   }
 
   /** A segment that does not fit is answered with what is expected, and forgotten. */

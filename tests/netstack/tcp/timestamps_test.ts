@@ -68,6 +68,22 @@ tcpTest(
 );
 
 tcpTest(
+  "what was sent before a retransmission that fills a gap, and comes after it, is taken",
+  `
+    ${PASSIVE}
+    < P. 101:201(100) ack 1 win 512 <TS val 510 ecr 0>
+    > . 1:1(0) ack 1 <TS val 0 ecr 100,sack 101:201>
+    < P. 1:101(100) ack 1 win 512 <TS val 600 ecr 0>
+    > . 1:1(0) ack 201 <TS val 0 ecr 600>
+    < P. 201:301(100) ack 1 win 512 <TS val 550 ecr 0>
+    > . 1:1(0) ack 301 <TS val 0 ecr 600>
+    < P. 301:401(100) ack 1 win 512 <TS val 99 ecr 0>
+    > . 1:1(0) ack 301
+    read 300
+  `,
+);
+
+tcpTest(
   "PAWS holds through the wrap of the timestamps",
   `
     ${PASSIVE}
