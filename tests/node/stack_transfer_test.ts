@@ -1,10 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { DropReason } from "../../src/base/drop_reason.ts";
 import { LaneCounter } from "../../src/lane/counters.ts";
+import type { CryptoStage } from "../../src/lane/encryptor.ts";
 import { DEFAULT_SESSION_LIMITS } from "../../src/lane/limits.ts";
 import { TcpEnd } from "../../src/netstack/tcp/tcp_socket.ts";
 import { bytesOf } from "../sim/node_pair.ts";
-import { lossyFate } from "../sim/flows.ts";
+import { DelayedStage, lossyFate } from "../sim/flows.ts";
 import {
   B4,
   inner6,
@@ -102,11 +103,13 @@ for (const seed of [1, 2, 3]) {
   });
 }
 
-Deno.test("both ends are told how it ended, and all memory goes back", () => {
+Deno.test("both ends are told how it ended, and no connection is left", () => {
   const transfer = begin(100_000);
   finish(transfer);
   transfer.net.runFor(200_000);
   assertEquals([transfer.source.end, transfer.sink.end], [TcpEnd.Closed, TcpEnd.Closed]);
+  const left = [transfer.stackA, transfer.stackB].map(({ tcp }) => tcp.connectionCount);
+  assertEquals(left, [0, 0]);
 });
 
 Deno.test("a port where nobody listens refuses at once", () => {
@@ -153,4 +156,14 @@ Deno.test("over a path of 50 ms the stream fills its window, and ACKs share send
   const packets = counters.value(LaneCounter.StackPackets);
   const answers = counters.value(LaneCounter.StackSegments);
   assert(answers * 8 < packets, `${answers} answers to ${packets} packets`);
+});
+
+Deno.test("a stage that takes its time holds up nothing for good, and the stream is exact", () => {
+  const clock = { nowMs: () => 0 };
+  const wrapStage = (stage: CryptoStage) => new DelayedStage(stage, () => clock.nowMs(), 3);
+  const transfer = begin(600_000, { node: { wrapStage }, stack: { linkSegments: 16 } });
+  clock.nowMs = () => transfer.net.clock.nowMs();
+  const endMs = transfer.net.clock.nowMs() + 120_000;
+  while (!transfer.sink.isFinished && transfer.net.clock.nowMs() < endMs) transfer.net.runFor(1);
+  assertExact(transfer);
 });
