@@ -104,8 +104,9 @@ export class LossDetector {
       this.#sender.advanceUna(segment.ack);
     }
     const isDsack = writer.hasSack && segment.sackCount > 0 && this.#readSack(segment, nowMs);
-    if (rack.sampleMs >= 0) {
-      rtt.onSample(rack.sampleMs, nowMs, this.#samplesPerRtt(flightBytes, ackedBytes));
+    const sampleMs = this.#sample(segment, hasEcho && ackedBytes > 0, nowMs);
+    if (sampleMs >= 0) {
+      rtt.onSample(sampleMs, nowMs, this.#samplesPerRtt(flightBytes, ackedBytes));
     }
     if (scoreboard.deliveredBytes > 0) this.#probes = 0;
     if (ackedBytes > 0) this.#onProgress(segment, hasEcho, nowMs);
@@ -181,6 +182,22 @@ export class LossDetector {
   #set(timer: LossTimer, deadlineMs: number): void {
     this.timer = timer;
     this.deadlineMs = deadlineMs;
+  }
+
+  /**
+   * RTT by this acknowledgment, or -1. Karn's rule goes for whatever is acknowledged together with a
+   * retransmission: it may have waited at the other end for long. Then only timestamps tell, and an
+   * echo that is older than the retransmission only when this came too soon to be its answer: else
+   * it repeats an acknowledgment that was lost.
+   */
+  #sample(segment: TcpSegment, hasEcho: boolean, nowMs: number): number {
+    const { rack, writer, rtt } = this.#sender;
+    const { resentAtMs } = rack;
+    if (resentAtMs < 0) return rack.sampleMs;
+    if (!hasEcho) return -1;
+    const isAnswer = !seqBefore(segment.tsEcr, writer.stamp(resentAtMs));
+    if (!isAnswer && nowMs - resentAtMs >= rtt.minRttMs) return -1;
+    return (writer.stamp(nowMs) - segment.tsEcr) | 0;
   }
 
   /** RFC 7323 appendix G: samples that a round trip brings, as this acknowledgment is one of them. */

@@ -36,6 +36,8 @@ export class Rack {
   #stampOffset = 0;
   /** RTT of the latest segment that was delivered by this acknowledgment and sent once, or -1. */
   sampleMs = -1;
+  /** When the latest retransmission among what this acknowledgment has delivered was sent, or -1. */
+  resentAtMs = -1;
 
   /** The connection begins: nothing below `iss` was sent. */
   begin(iss: number): void {
@@ -59,6 +61,7 @@ export class Rack {
     this.#echo = echo;
     this.#stampOffset = stampOffset;
     this.sampleMs = -1;
+    this.resentAtMs = -1;
     this.#fackBefore = this.#fack;
   }
 
@@ -66,6 +69,7 @@ export class Rack {
   onDelivered(sentAtMs: number, end: number, wasRetransmitted: boolean): void {
     const rttMs = this.#nowMs - sentAtMs;
     if (wasRetransmitted) {
+      if (sentAtMs > this.resentAtMs) this.resentAtMs = sentAtMs;
       const stamp = (Math.floor(sentAtMs) + this.#stampOffset) | 0;
       if (this.#hasEcho && seqBefore(this.#echo, stamp)) return;
       if (rttMs < this.#minRttMs) return;
