@@ -61,6 +61,8 @@ const TOLERANCE_MS = 1.5;
 
 /** What can be chosen for a script. */
 export interface ScriptOptions extends RigOptions {
+  /** How far below the wrap the layer's first sequence number is; 10 when left out. */
+  readonly belowWrap?: number;
   /** More work for the rig before the script begins. */
   readonly prepare?: (rig: TcpRig) => void;
   /** Lines after the script whose effects `outcome` tells, instead of expecting them. */
@@ -94,7 +96,7 @@ export function runScript(script: string, options: ScriptOptions = {}): ScriptRu
   } catch (error) {
     if (!(error instanceof FirstSyn)) throw error;
     // The ISN rises by one in 4 us: begin so much later that it is where we want it.
-    const steps = (-BELOW_WRAP - error.sequence) >>> 0;
+    const steps = (-(options.belowWrap ?? BELOW_WRAP) - error.sequence) >>> 0;
     const runner = new ScriptRunner(
       { ...options, startMs: (options.startMs ?? 1000) + steps / 250 },
       false,
@@ -197,7 +199,9 @@ export class ScriptRunner {
   }
 
   #line(line: string): void {
-    const match = /^(?:\+([\d.]+)(?:~\+?([\d.]+))?(?:\s+|$))?(?:(\d+):\s*)?(\S*)\s*(.*)$/.exec(line);
+    const match = /^(?:\+([\d.]+)(?:~\+?([\d.]+))?(?:\s+|$))?(?:(\d+):\s*)?(\S*)\s*(.*)$/.exec(
+      line,
+    );
     ensure(match !== null, "this is no line of a script");
     const [, from, to, flowText, verb, rest] = match;
     const waitMs = from === undefined ? 0 : Number(from) * 1000;

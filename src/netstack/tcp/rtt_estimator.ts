@@ -12,6 +12,7 @@ import { WindowedMin } from "./windowed_min.ts";
 export interface RttOptions {
   /** Least distance of RTO from SRTT. */
   readonly minRtoMs?: number;
+  /** RFC 6298 (2.5): at least a minute. Longer ones only lengthen the silence after an outage. */
   readonly maxRtoMs?: number;
   /** Until there is a sample. */
   readonly initialRtoMs?: number;
@@ -42,7 +43,7 @@ export class RttEstimator {
 
   constructor(options: RttOptions = {}) {
     this.#minRtoMs = options.minRtoMs ?? 200;
-    this.#maxRtoMs = options.maxRtoMs ?? 120_000;
+    this.#maxRtoMs = options.maxRtoMs ?? 60_000;
     this.#baseRtoMs = options.initialRtoMs ?? 1000;
     this.#minRtt = new WindowedMin(options.minRttWindowMs ?? 300_000);
   }
