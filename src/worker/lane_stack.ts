@@ -22,7 +22,7 @@ import type { ChecksumKernel } from "../wire/checksum_kernel.ts";
 import { readStackConfig, type StackConfig } from "./stack_config.ts";
 import { planStack, type StackPlan } from "./stack_plan.ts";
 
-/** Descriptors that flows leave alone: the tunnel needs them when its port changes. */
+/** Descriptors that flows leave alone, half of all at most: the tunnel needs some at any time. */
 const RESERVED_FILES = 256;
 /** Smaller free blocks are not worth a system call. */
 const RELEASE_BYTES_MIN = 64 * 1024;
@@ -123,7 +123,8 @@ export class LaneStack implements HostWork {
 
 /** Flows within what the process may open: the tunnel must never lack a descriptor. */
 function forwardLimits(): ForwardLimits {
-  const files = Math.max(openFilesMax() - RESERVED_FILES, RESERVED_FILES);
+  const allowed = openFilesMax();
+  const files = Math.max(allowed - RESERVED_FILES, allowed >> 1);
   const limits = DEFAULT_FORWARD_LIMITS;
   const udpFlowsMax = Math.min(limits.udpFlowsMax, files >> 2);
   const tcpFlowsMax = Math.min(limits.tcpFlowsMax, files - udpFlowsMax);

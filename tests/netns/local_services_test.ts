@@ -11,15 +11,10 @@ import {
   type RootlessScene,
   startRootless,
 } from "./rootless.ts";
-import { digestOf } from "./stream_program.ts";
+import { digestOf, program } from "./stream_program.ts";
 import { assertIperf, assertPing, iperf3 } from "./traffic.ts";
 
-const PROGRAM = new URL("./stream_program.ts", import.meta.url).pathname;
 const IPERF = "LocalServices = 5201-5999, udp:5201-5999";
-
-function program(...args: (string | number)[]): string[] {
-  return [Deno.execPath(), "run", "-A", "--no-prompt", "--quiet", PROGRAM, ...args.map(String)];
-}
 
 interface Scene extends RootlessScene {
   readonly net: Net;

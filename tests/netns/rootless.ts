@@ -32,6 +32,8 @@ exec setpriv --reuid ${NOBODY} --regid ${NOBODY} --clear-groups --bounding-set -
 export interface RootlessScene {
   readonly up: Foreground;
   readonly name: string;
+  /** The rootless node's config. */
+  readonly file: string;
   /** Namespace of the node without root, and of the services that it offers. */
   readonly home: string;
   /** Namespace of the node with the interface. */
@@ -78,11 +80,24 @@ export function makeSandbox(net: Net): string {
   return sandbox;
 }
 
+/** How the rootless node is started. */
+export interface RootlessOptions {
+  /** What drives the interface at the other end; wireguard-go by default. */
+  readonly kind?: Kind;
+  readonly mtu?: number;
+  /** For `--mode`. */
+  readonly mode?: string;
+  /** Descriptors that the node may have open. */
+  readonly openFiles?: number;
+  /** Runs a copy of the project that belongs to nobody, instead of this one. */
+  readonly freshCopy?: boolean;
+}
+
 /** Starts both nodes; `longhaul` are lines of the rootless one's `[Longhaul]` section. */
 export async function startRootless(
   net: Net,
   longhaul: readonly string[],
-  options: { readonly kind?: Kind; readonly mtu?: number; readonly args?: readonly string[] } = {},
+  options: RootlessOptions = {},
 ): Promise<RootlessScene> {
   const [home, away] = [await net.namespace("home"), await net.namespace("away")];
   await net.veth(
@@ -123,11 +138,29 @@ ${longhaul.join("\n")}
 `,
   );
   Deno.chownSync(file, NOBODY, NOBODY);
-  const argv = asNobody(sandbox, command("up", file, ...options.args ?? []));
-  const up = Foreground.start(net, home, argv);
+  if (options.freshCopy) await copyProject(`${sandbox}/home/longhaul`);
+  const mode = options.mode === undefined ? [] : ["--mode", options.mode];
+  const argv = asNobody(sandbox, command("up", file, ...mode)).map((word) =>
+    options.freshCopy ? word.replace(`${sandbox}/project`, `${sandbox}/home/longhaul`) : word
+  );
+  const limit = options.openFiles === undefined ? [] : ["prlimit", `--nofile=${options.openFiles}`];
+  const up = Foreground.start(net, home, [...limit, ...argv]);
   await up.says(/ is up, UDP port /);
   await pingUntilAnswered(away, INNER_V4);
-  return { up, name, home, away, kernel, sandbox };
+  return { up, name, file, home, away, kernel, sandbox };
+}
+
+/** What a clone has, as files of nobody. */
+async function copyProject(target: string): Promise<void> {
+  Deno.mkdirSync(target);
+  await run([
+    "sh",
+    "-c",
+    'cd "$0" && cp -r deno.json deno.lock main.ts src ffi scripts "$1"',
+    PROJECT,
+    target,
+  ]);
+  await run(["chown", "-R", `${NOBODY}:${NOBODY}`, target]);
 }
 
 function denoCache(): string {

@@ -6,6 +6,7 @@
  *     sum-client HOST PORT BYTES  sends so much, ends its direction, prints what it gets back
  *     give-server PORT BYTES      sends so much and ends its direction, then reads to the end
  *     give-client HOST PORT       reads to the end, then says how much it was
+ *     many-client HOST PORT N     N connections at once; says how many were made, and were answered
  *     refused-client HOST PORT    prints the error's code and how long it took
  *     echo-server PORT            UDP: sends back what it gets
  *     echo-client HOST PORT N     UDP: N datagrams of growing length, prints how many came back
@@ -18,12 +19,20 @@ import process from "node:process";
 
 const CHUNK_BYTES = 65_536;
 const UDP_WAIT_MS = 3000;
+/** How long many connections stay open before each ends. */
+const MANY_WAIT_MS = 800;
 
 /** Bytes that differ from place to place. */
 function pattern(bytes: number): Buffer {
   const block = Buffer.alloc(bytes);
   for (let i = 0; i < bytes; i++) block[i] = (i * 2_654_435_761) >>> 24;
   return block;
+}
+
+/** The command that runs this file in some role. */
+export function program(...args: (string | number)[]): string[] {
+  const file = new URL(import.meta.url).pathname;
+  return [Deno.execPath(), "run", "-A", "--no-prompt", "--quiet", file, ...args.map(String)];
 }
 
 /** The length and the digest of `pattern(bytes)`. */
@@ -53,6 +62,21 @@ function sumClient(host: string, port: number, bytes: number): void {
   const data = pattern(bytes);
   for (let at = 0; at < bytes; at += CHUNK_BYTES) socket.write(data.subarray(at, at + CHUNK_BYTES));
   socket.end();
+}
+
+function manyClient(host: string, port: number, count: number): void {
+  let connected = 0, answered = 0;
+  for (let i = 0; i < count; i++) {
+    const socket = connect({ host, port, allowHalfOpen: true });
+    socket.on("connect", () => connected++);
+    socket.on("data", () => answered++);
+    socket.on("error", () => {});
+    setTimeout(() => socket.end(), MANY_WAIT_MS);
+  }
+  setTimeout(() => {
+    console.log(JSON.stringify({ connected, answered }));
+    process.exit(0);
+  }, 2 * MANY_WAIT_MS);
 }
 
 function giveServer(port: number, bytes: number): void {
@@ -125,6 +149,7 @@ if (import.meta.main) {
   else if (role === "sum-client") sumClient(words[0], numbers[1], numbers[2]);
   else if (role === "give-server") giveServer(numbers[0], numbers[1]);
   else if (role === "give-client") giveClient(words[0], numbers[1]);
+  else if (role === "many-client") manyClient(words[0], numbers[1], numbers[2]);
   else if (role === "refused-client") refusedClient(words[0], numbers[1]);
   else if (role === "echo-server") echoServer(numbers[0]);
   else if (role === "echo-client") echoClient(words[0], numbers[1], numbers[2]);
