@@ -36,16 +36,19 @@ export const STACK_COUNTER_COUNT = 16;
 
 /** The stack's own counters: doubles, in an array that may be a view of the slab. */
 export class StackCounters {
+  /** By `StackCounter`. */
   readonly values: Float64Array;
 
   constructor(values: Float64Array = new Float64Array(STACK_COUNTER_COUNT)) {
     this.values = values;
   }
 
+  /** Adds to a counter. */
   add(counter: StackCounter, value: number): void {
     this.values[counter] += value;
   }
 
+  /** The value of a counter. */
   value(counter: StackCounter): number {
     return this.values[counter];
   }

@@ -56,6 +56,7 @@ export type EchoVerdict = (typeof EchoVerdict)[keyof typeof EchoVerdict];
 
 /** Decides about echo requests to other addresses, in forwarding mode. */
 export interface EchoForwarder {
+  /** `request` is valid during the call only. */
   onEcho(request: EchoMessage): EchoVerdict;
 }
 

@@ -104,7 +104,9 @@ export interface IpSenderOptions {
 /** The IP layer's way out; see the module's text. */
 export class IpSender implements IpOutput {
   readonly gso: boolean;
+  /** ICMP errors of our own. */
   readonly errors: IcmpErrors;
+  /** What others' ICMP errors have told. */
   readonly pathMtus = new PathMtuCache();
   /** Set by the stack before anything else is called. */
   nowMs = 0;

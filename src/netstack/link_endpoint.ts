@@ -51,7 +51,9 @@ export interface BlockPool {
   allocate(bytes: number): number;
   /** Gives a block back, at once or when its last pin is gone. */
   free(at: number): void;
+  /** Keeps a block until `unpin`, also when it is freed meanwhile; pins are counted. */
   pin(at: number): void;
+  /** Takes one pin away. */
   unpin(at: number): void;
 }
 
@@ -80,6 +82,7 @@ export interface LinkOptions {
   readonly mtu: number;
   /** The longest segment that the stack may hand down, headers included; 0: no GSO. */
   readonly gsoMaxBytes?: number;
+  /** Segments that it holds, a power of two; `LINK_SEGMENTS` if left out. */
   readonly capacity?: number;
 }
 
@@ -87,9 +90,13 @@ export interface LinkOptions {
 export class LinkEndpoint {
   /** May be changed at any time; what is queued stays as it is. */
   mtu: number;
+  /** The longest segment that may be handed down, headers included; 0 without GSO. */
   readonly gsoMaxBytes: number;
+  /** Whether segments longer than the MTU may be handed down. */
   readonly supportedGso: SupportedGso;
+  /** Bits of `LinkCapability`. */
   readonly capabilities: number = LinkCapability.TxChecksum | LinkCapability.RxChecksum;
+  /** Segments that it holds. */
   readonly capacity: number;
   /** Lower edge: called when the queue was empty and is not any more. */
   onReadable: (() => void) | null = null;
@@ -147,7 +154,7 @@ export class LinkEndpoint {
     this.#needsCsum = new Uint8Array(capacity);
   }
 
-  /** The longest segment that may be handed down, headers included; 0 without GSO. */
+  /** `gsoMaxBytes`, by the name that embedders know. */
   get gsoMaxSize(): number {
     return this.gsoMaxBytes;
   }
@@ -230,14 +237,17 @@ export class LinkEndpoint {
     return this.#isClosed ? 0 : this.capacity - this.#count;
   }
 
+  /** Whether nothing waits. */
   get isEmpty(): boolean {
     return this.#count === 0;
   }
 
+  /** Whether `claim` would fail for want of room. */
   get isFull(): boolean {
     return this.#count === this.capacity;
   }
 
+  /** Whether `close` was called. */
   get isClosed(): boolean {
     return this.#isClosed;
   }
@@ -247,14 +257,17 @@ export class LinkEndpoint {
     return this.#headerAt[this.#front];
   }
 
+  /** Length of its headers. */
   get frontHeaderBytes(): number {
     return this.#headerBytes[this.#front];
   }
 
+  /** Place of its payload. */
   get frontPayloadAt(): number {
     return this.#payloadAt[this.#front];
   }
 
+  /** Length of its payload. */
   get frontPayloadBytes(): number {
     return this.#payloadBytes[this.#front];
   }

@@ -4,6 +4,7 @@
 export class LinkWaiters {
   #waiting: (() => void)[] = [];
 
+  /** Whether somebody waits. */
   get isWaiting(): boolean {
     return this.#waiting.length > 0;
   }

@@ -23,6 +23,7 @@ interface Entry {
 export class PathMtuCache {
   readonly #entries = new Map<string, Entry>();
 
+  /** Destinations in it, some perhaps out of date. */
   get count(): number {
     return this.#entries.size;
   }

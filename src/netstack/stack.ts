@@ -47,6 +47,7 @@ export interface StackOptions {
   readonly addresses: readonly AddressPrefix[];
   /** Whether TCP may hand down segments longer than the MTU; true unless the link cannot. */
   readonly gso?: boolean;
+  /** Limits of TCP, of reassembly, and of UDP flows; defaults for what is left out. */
   readonly tcp?: Partial<TcpLimits>;
   readonly fragments?: Partial<FragmentLimits>;
   readonly udpFlowsMax?: number;
@@ -126,11 +127,12 @@ export class Stack implements DatagramSink, LinkSink {
     this.#addresses.set(addresses);
   }
 
+  /** Adds an address, behind the others. */
   addAddress(prefix: AddressPrefix): void {
     this.#addresses.add(prefix);
   }
 
-  /** Whether the address was there. */
+  /** Takes an address away; whether it was there. */
   removeAddress(address: Uint8Array): boolean {
     return this.#addresses.remove(address);
   }
@@ -174,11 +176,17 @@ export class Stack implements DatagramSink, LinkSink {
     return stackFlows(this.tcp, this.udp);
   }
 
-  /** Closes the link endpoint and forgets all fragments. */
+  /**
+   * Ends everything at once: what is queued is discarded, connections are aborted and sockets closed
+   * without a word to the other ends. Whoever wants those to hear of it aborts connections, flushes
+   * and drains the link endpoint first.
+   */
   close(): void {
     const queued = this.link.numQueued;
     if (queued > 0) this.#drops.drop(DropReason.LinkClosed, queued);
     this.link.close();
+    for (const connection of [...this.tcp.connections()]) connection.abort();
+    for (const socket of [...this.udp.sockets()]) socket.close();
     this.#reassembly.clear();
   }
 

@@ -284,6 +284,27 @@ Deno.test("path MTUs of 256 destinations are kept, and the oldest gives way", ()
   assertEquals(pathMtus.count, 255);
 });
 
+Deno.test("closing a stack ends its connections and sockets, and all memory comes back", () => {
+  const pair = new StackPair();
+  const { scene } = pair.a;
+  const client = new Peer(scene, pattern(10_000_000));
+  const server = new Peer(pair.b.scene, new Uint8Array());
+  pair.b.scene.stack.tcp.listen(null, 80, {
+    onSyn: (pending) => void pending.accept(server),
+    onPendingGone: () => {},
+  });
+  scene.stack.tcp.connect(address(PEER4), 80, client, pair.nowMs);
+  scene.stack.udp.bind(null, 53, { onDatagram: () => {} });
+  assert(pair.run(() => server.receivedBytes > 1_000_000));
+  scene.receive(ip4({ fragment: 0x2000 }, pattern(800)));
+  assert(scene.pool.usedBytes > 0);
+  scene.stack.close();
+  assertEquals(client.end, TcpEnd.Aborted);
+  assertEquals([...scene.stack.flows()], []);
+  assertEquals(scene.pool.usedBytes, 0);
+  assertEquals(scene.stack.nextTimeoutMs(), Infinity);
+});
+
 Deno.test("our own addresses are the sources, the one of the destination's network first", () => {
   const pair = new StackPair();
   const { stack } = pair.a.scene;

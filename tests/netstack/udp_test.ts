@@ -248,9 +248,9 @@ Deno.test("what finds no room in the link is dropped whole, and counted", () => 
   assertEquals(scene.sent().length, 512);
   assertEquals(scene.pool.usedBytes, 0);
   assert(send(10));
-  scene.stack.close();
+  scene.link.close();
   assert(!send(10));
-  assertEquals(scene.takeDrops(), { LinkClosed: 2 });
+  assertEquals(scene.takeDrops(), { LinkClosed: 1 });
 });
 
 Deno.test("without memory a datagram is dropped, and counted", () => {
