@@ -9,6 +9,7 @@ import { invariant } from "../../base/invariant.ts";
 import { TcpFlag } from "../../wire/tcp.ts";
 import type { Pieces } from "../inbound.ts";
 import { IcmpErrorKind } from "../inbound.ts";
+import { ECN_SETUP } from "./ecn.ts";
 import type { TcpLimits } from "./limits.ts";
 import { MSS_DEFAULT_V4, MSS_DEFAULT_V6, MSS_MIN, WINDOW_SCALE_MAX } from "./limits.ts";
 import { Paws } from "./paws.ts";
@@ -378,7 +379,10 @@ export class Connection implements TcpConnection, PieceTaker {
     const { sender, receiver, writer } = this;
     const isAnswer = this.state === TcpState.SynReceived;
     const scale = this.#hasScaling ? Receiver.scaleFor(this.host.limits.receiveBytesMax) : -1;
-    const flags = isAnswer ? TcpFlag.Syn | TcpFlag.Ack : TcpFlag.Syn;
+    let flags = isAnswer ? TcpFlag.Syn | TcpFlag.Ack : TcpFlag.Syn;
+    // RFC 3168 section 6.1.1; a SYN that was lost may have been lost for its ECN.
+    if (isAnswer) flags |= sender.ecn.isOn ? TcpFlag.Ece : 0;
+    else if (this.host.limits.requestsEcn && this.#synAttempts < 2) flags |= ECN_SETUP;
     const ack = isAnswer ? receiver.rcvNxt : 0;
     const window = isAnswer
       ? receiver.synWindowField()
@@ -438,6 +442,8 @@ export class Connection implements TcpConnection, PieceTaker {
       return;
     }
     sender.sndWl2 = segment.ack;
+    sender.ecn.isOn = this.host.limits.requestsEcn && this.#synAttempts < 2 &&
+      (segment.flags & ECN_SETUP) === TcpFlag.Ece;
     this.receiver.synWindowField();
     this.receiver.ackNow();
     this.#sampleHandshake(segment, nowMs);
@@ -609,6 +615,8 @@ export class Connection implements TcpConnection, PieceTaker {
       return this.#finish(TcpEnd.Aborted);
     }
     this.#measureReceiveRtt(segment, nowMs);
+    this.sender.ecn.onData(segment.isCongestionMarked, segment.flags);
+    if (segment.isCongestionMarked) this.receiver.ackNow();
     const taker = this.handler.takePieces === undefined ? null : this;
     const received = this.receiver.onData(segment, taker, nowMs, this.#rttMs());
     if (!this.#isOpen) return;
@@ -767,7 +775,7 @@ export class Connection implements TcpConnection, PieceTaker {
     const isSent = writer.send(
       sender.sndNxt,
       receiver.rcvNxt,
-      TcpFlag.Ack,
+      TcpFlag.Ack | sender.ecn.echoFlag,
       window,
       0,
       0,

@@ -37,6 +37,8 @@ export interface TcpLimits {
   readonly challengeAckMs: number;
   /** How long empty buffers are kept. */
   readonly idleBufferMs: number;
+  /** Whether our SYNs ask for ECN; SYNs of others that ask for it get it anyway. */
+  readonly requestsEcn: boolean;
   /** Records of sent segments that one connection may have. */
   readonly sentSegmentsMax: number;
 }
@@ -60,6 +62,7 @@ export const DEFAULT_TCP_LIMITS: TcpLimits = {
   keepaliveProbes: 9,
   challengeAckMs: 500,
   idleBufferMs: 1000,
+  requestsEcn: false,
   sentSegmentsMax: 16_384,
 };
 

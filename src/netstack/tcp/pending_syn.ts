@@ -1,6 +1,7 @@
 /** A SYN for which nobody has decided yet: what it said, and nothing else. */
 import type { IpPath } from "../output.ts";
 import type { Connection } from "./connection.ts";
+import { ECN_SETUP } from "./ecn.ts";
 import type { TcpSegment } from "./segment.ts";
 import type { PendingTcp, TcpAcceptor, TcpConnection, TcpFlow, TcpHandler } from "./tcp_socket.ts";
 
@@ -21,6 +22,8 @@ export class PendingSyn implements PendingTcp {
   readonly mss: number;
   readonly windowScale: number;
   readonly hasSack: boolean;
+  /** Whether it asks for ECN. */
+  readonly hasEcn: boolean;
   readonly hasTimestamps: boolean;
   readonly tsVal: number;
 
@@ -40,6 +43,7 @@ export class PendingSyn implements PendingTcp {
     this.mss = segment.mss;
     this.windowScale = segment.windowScale;
     this.hasSack = segment.hasSackPermitted;
+    this.hasEcn = !hasCookie && (segment.flags & ECN_SETUP) === ECN_SETUP;
     this.hasTimestamps = segment.hasTimestamps;
     this.tsVal = segment.tsVal;
   }

@@ -9,6 +9,7 @@
 import { TcpFlag } from "../../wire/tcp.ts";
 import type { CongestionControl } from "./congestion.ts";
 import { initialWindowBytes } from "./congestion.ts";
+import { EcnState, ECT_0 } from "./ecn.ts";
 import { LossDetector } from "./loss_detector.ts";
 import { Rack } from "./rack.ts";
 import type { Receiver } from "./receiver.ts";
@@ -52,6 +53,7 @@ export class Sender {
 
   readonly rtt = new RttEstimator();
   readonly rack = new Rack();
+  readonly ecn = new EcnState();
   readonly scoreboard: Scoreboard;
   readonly recovery: Recovery;
   readonly loss: LossDetector;
@@ -157,6 +159,7 @@ export class Sender {
     const ackedBytes = (segment.ack - this.sndUna) | 0;
     this.updateWindow(segment);
     if (this.outstandingBytes === 0) return;
+    if (this.ecn.shouldSlowDown(segment.flags, segment.ack, this.sndNxt)) this.#slowDown(nowMs);
     const isDuplicate = ackedBytes === 0 && segment.length === 0 && this.sndWnd === windowBefore;
     this.loss.onAck(segment, ackedBytes, isDuplicate, nowMs);
   }
@@ -201,9 +204,17 @@ export class Sender {
   sendNew(bytes: number, nowMs: number): boolean {
     const isAll = bytes === this.unsentBytes;
     const fin = isAll && this.isFinQueued ? 1 : 0;
-    const flags = TcpFlag.Ack | (isAll && bytes > 0 ? TcpFlag.Psh : 0) | fin;
+    let flags = TcpFlag.Ack | (isAll && bytes > 0 ? TcpFlag.Psh : 0) | fin;
     const seq = this.sndNxt;
-    if (!this.#send(seq, bytes, flags, nowMs)) return false;
+    // RFC 3168 section 6.1.5: new data alone may be marked, not what is sent again.
+    const isMarkable = this.ecn.isOn && bytes > 0;
+    if (isMarkable) flags |= this.ecn.takeTellFlag();
+    const { path } = this.writer;
+    const { tos } = path;
+    if (isMarkable) path.tos = tos | ECT_0;
+    const isSent = this.#send(seq, bytes, flags, nowMs);
+    path.tos = tos;
+    if (!isSent) return false;
     this.sndNxt = (seq + bytes + fin) | 0;
     if (fin === 1) this.isFinSent = true;
     this.scoreboard.add(seq, this.sndNxt, nowMs);
@@ -244,6 +255,13 @@ export class Sender {
     this.scoreboard.clear();
     this.buffer.close();
     this.loss.stop();
+  }
+
+  /** Congestion was marked and nothing lost (RFC 3168 section 6.1.2); in a recovery that is known. */
+  #slowDown(nowMs: number): void {
+    if (this.recovery.phase !== Phase.Open) return;
+    this.congestion.onLoss(this.pipeBytes, nowMs);
+    this.congestion.onRecovered(nowMs);
   }
 
   /** Sends lost bytes as far as the window goes; false when it has no room. */
@@ -328,7 +346,7 @@ export class Sender {
     const isSent = this.writer.send(
       seq,
       receiver.rcvNxt,
-      flags,
+      flags | this.ecn.echoFlag,
       receiver.windowField(),
       at,
       bytes,

@@ -291,6 +291,7 @@ export class TcpLayer implements ConnectionHost, PendingHost {
       pending.hasTimestamps,
       pending.tsVal,
     );
+    connection.sender.ecn.isOn = pending.hasEcn;
     if (pending.hasCookie) {
       this.#halfOpen.leave(flow.remoteAddress);
       connection.writer.stampOffset = this.#answers.stampOffset;

@@ -455,12 +455,3 @@ tcpTest(
     +3 > P. 1:501(500) ack 1
   `,
 );
-
-tcpTest(
-  "ECN is not offered by SYN, and one that is offered is not taken up",
-  `
-    listen
-    < SEC 0:0(0) win 1000 <mss 1000>
-    > S. 0:0(0) ack 1
-  `,
-);

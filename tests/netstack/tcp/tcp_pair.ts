@@ -282,6 +282,7 @@ function canMerge(run: Flight, flight: Flight, lastBytes: number): boolean {
   const payloadBytes = flight.bytes.length - flight.headerBytes;
   const runBytes = run.bytes.length - run.headerBytes;
   if (payloadBytes === 0 || lastBytes !== run.mss || run.mss !== flight.mss) return false;
+  if (run.tos !== flight.tos) return false;
   if (run.bytes.length + payloadBytes > 65_000 || run.headerBytes !== flight.headerBytes) {
     return false;
   }
