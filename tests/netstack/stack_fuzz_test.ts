@@ -207,9 +207,13 @@ function leavesATrace(scene: StackScene, packet: Uint8Array): boolean {
   assertEquals(counters.value(StackCounter.PacketsIn), packetsBefore + 1);
   const isWatched = watched.some((counter, i) => counters.value(counter) > before[i]);
   const isDropped = Object.keys(scene.takeDrops()).length > 0;
-  // TCP takes what fits a connection without a word.
-  const isTcp = packet.includes(TCP);
-  return isWatched || isDropped || scene.link.numQueued > 0 || isTcp;
+  return isWatched || isDropped || scene.link.numQueued > 0 || mayBeTcp(packet);
+}
+
+/** Whether this could reach TCP, which takes what fits a connection, or a RST, without a word. */
+function mayBeTcp(packet: Uint8Array): boolean {
+  if (packet[0] >> 4 === 4) return packet[9] === TCP;
+  return packet[6] === TCP || ([0, 43, 44, 60].includes(packet[6]) && packet.includes(TCP, 40));
 }
 
 Deno.test("100,000 mutated packets: nothing throws, all are counted, and all memory comes back", () => {
