@@ -155,14 +155,15 @@ export class Scoreboard {
   }
 
   /**
-   * The last segment, of at most `mss` bytes, cut off where it was sent as part of a longer one; the
-   * first in flight when the last is sacked. There is something in flight.
+   * The last segment, of at most `mss` bytes, cut off where it was sent as part of a longer one; when
+   * that is sacked, the first by sequence number: nothing below it is missing, so that its arrival moves
+   * the edge, and with it the echo that judges retransmissions. Nothing is marked lost.
    */
   probeRecord(mss: number): number {
     const { records } = this;
     if ((records.flags[this.tail] & SentFlag.Sacked) !== 0) {
-      this.limit(this.flightHead, mss);
-      return this.flightHead;
+      this.limit(this.head, mss);
+      return this.head;
     }
     const record = this.tail;
     const seq = records.seq[record];

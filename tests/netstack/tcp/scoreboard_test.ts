@@ -154,3 +154,15 @@ Deno.test("lost records that were not lost are in flight again", () => {
   for (let r = board.flightHead; r !== NO_RECORD; r = board.records.after[r]) count++;
   assertEquals(count, 10);
 });
+
+Deno.test("a probe repeats the last segment, or the first by number when the last is sacked", () => {
+  const board = new Scoreboard(new SentRecords(), new Rack());
+  for (let i = 0; i < 10; i++) board.add(i * 100, (i + 1) * 100, i);
+  assertEquals(board.records.seq[board.probeRecord(100)], 900);
+  board.sack(500, 1000, 100);
+  // The first was sent again, so that others in flight have been waiting for longer.
+  board.markLost(board.head);
+  board.onRetransmitted(board.head, 20);
+  assertEquals(board.records.seq[board.flightHead], 100);
+  assertEquals(board.records.seq[board.probeRecord(100)], 0);
+});
