@@ -1,14 +1,20 @@
 /** Applications that send and check a stream of known bytes through a simulated network. */
 import { assertEquals } from "@std/assert";
+import type { Slab } from "../../src/memory/slab.ts";
 import type { Pieces } from "../../src/netstack/inbound.ts";
 import { type TcpConnection, TcpEnd, type TcpHandler } from "../../src/netstack/tcp/tcp_socket.ts";
-import type { SimHost, TcpNetwork } from "./tcp_network.ts";
+import type { TcpNetwork } from "./tcp_network.ts";
 
 /** Of prime length, so that a shift by any power of two shows. */
 const PATTERN = Uint8Array.from({ length: 65_521 }, (_, i) => {
   const mixed = Math.imul(i + 1, 0x9e3779b1);
   return mixed ^ (mixed >>> 15);
 });
+
+/** The first `bytes` bytes of the stream. */
+export function streamBytes(bytes: number): Uint8Array {
+  return Uint8Array.from({ length: bytes }, (_, i) => PATTERN[i % PATTERN.length]);
+}
 
 /** One end's application: sends `totalBytes`, then FIN, and reads everything. */
 export class StreamApp implements TcpHandler {
@@ -24,7 +30,7 @@ export class StreamApp implements TcpHandler {
   takePieces?: (connection: TcpConnection, pieces: Pieces) => number;
 
   constructor(
-    readonly host: SimHost,
+    readonly host: { readonly slab: Slab },
     readonly totalBytes: number,
     takesPieces = false,
   ) {
