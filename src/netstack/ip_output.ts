@@ -63,17 +63,21 @@ export class OutputPath implements IpPath {
   readonly headerBytes: number;
   /** Identification of the next IPv4 packet. */
   nextId: number;
+  /** Of all IPv6 packets of the path (RFC 6437), so that routers may spread flows over links. */
+  readonly flowLabel: number;
   /** Source and destination as they stand in a header, in words. */
   readonly words: Int32Array;
   /** Their share of the pseudo-header sum, folded. */
   readonly addressSum: number;
 
-  constructor(local: Uint8Array, remote: Uint8Array, mtu: number, firstId: number) {
+  /** `seed`: 32 bits that differ from path to path. */
+  constructor(local: Uint8Array, remote: Uint8Array, mtu: number, seed: number) {
     this.ipVersion = local.length === 4 ? 4 : 6;
     this.local = local;
     this.remote = remote;
     this.mtu = mtu;
-    this.nextId = firstId;
+    this.nextId = seed & 0xffff;
+    this.flowLabel = Math.imul(seed, 0x9e3779b1) >>> 12;
     this.headerBytes = this.ipVersion === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
     const bytes = new Uint8Array([...local, ...remote]);
     const view = new DataView(bytes.buffer);
@@ -117,7 +121,7 @@ export class IpSender implements IpOutput {
   /** Counters of identifications by hash of the flow, and the hash's secret. */
   readonly #ids: Int32Array;
   readonly #idSecret: number;
-  #nextFirstId: number;
+  #nextSeed: number;
   /** The slot that `begin` has claimed. */
   #claimedAt = -1;
   /** The message that `beginMessage` has begun: its place, and its block unless it is in a slot. */
@@ -134,7 +138,7 @@ export class IpSender implements IpOutput {
     const words = new Int32Array(random.buffer);
     this.#ids = words.slice(0, ID_BUCKETS);
     this.#idSecret = words[ID_BUCKETS];
-    this.#nextFirstId = words[ID_BUCKETS + 1];
+    this.#nextSeed = words[ID_BUCKETS + 1];
   }
 
   get isFull(): boolean {
@@ -145,9 +149,9 @@ export class IpSender implements IpOutput {
     const from = local ?? this.#options.addresses.sourceFor(remote);
     if (from === null || from.length !== remote.length) return null;
     const mtu = this.mtuTo(remote);
-    // A stride without common factor with 2^16: paths begin far from each other.
-    this.#nextFirstId = (this.#nextFirstId + 0x9e37) | 0;
-    return new OutputPath(from.slice(), remote.slice(), mtu, this.#nextFirstId & 0xffff);
+    // An odd stride, so all seeds come before one comes again, and paths begin far from each other.
+    this.#nextSeed = (this.#nextSeed + 0x9e37) | 0;
+    return new OutputPath(from.slice(), remote.slice(), mtu, this.#nextSeed);
   }
 
   /** The largest packet to `remote`, by the link and by what ICMP has told. */
@@ -228,6 +232,7 @@ export class IpSender implements IpOutput {
       return;
     }
     writeIpv6Header(view, at, payloadBytes, path.tos, protocol, path.hopLimit);
+    view.setInt32(at, 0x60000000 | (path.tos << 20) | path.flowLabel);
     for (let i = 0; i < 4; i++) {
       view.setInt32(at + IPV6_SOURCE + 4 * i, words[i]);
       view.setInt32(at + IPV6_DESTINATION + 4 * i, words[4 + i]);
