@@ -290,9 +290,9 @@ export class LossDetector {
   /** RFC 8985 section 7.2; Infinity when no probe is to be sent. */
   #tlpAtMs(): number {
     const { recovery, scoreboard, writer, rtt, outstandingBytes } = this.#sender;
+    const isSomethingAwaited = scoreboard.flightHead !== NO_RECORD || scoreboard.lostBytes > 0;
     const isAllowed = recovery.phase !== Phase.Loss && writer.hasSack && rtt.hasSample &&
-      this.#probes < PROBES_MAX && this.#timeouts === 0 && scoreboard.lostBytes === 0 &&
-      scoreboard.flightHead !== NO_RECORD;
+      this.#probes < PROBES_MAX && this.#timeouts === 0 && isSomethingAwaited;
     if (!isAllowed) return Infinity;
     const delayMs = outstandingBytes <= writer.mss ? MAX_ACK_DELAY_MS : 0;
     const ptoMs = 2 * rtt.srttMs + delayMs;
@@ -302,7 +302,7 @@ export class LossDetector {
 
   /**
    * RFC 8985 section 7.3: new data if there is any, else the last segment once more; when that is
-   * sacked, the first that is not.
+   * sacked, the first that is not. In recovery, what is to be sent again anyway.
    */
   #probeTail(nowMs: number): void {
     const sender = this.#sender;
@@ -311,6 +311,11 @@ export class LossDetector {
     const bytes = Math.min(sender.unsentBytes, mss, Math.max(room, 0));
     const isNew = bytes > 0 && !sender.isCorked;
     this.#probes++;
+    if (scoreboard.lostBytes > 0) {
+      this.#rtoStartMs = nowMs;
+      sender.forceRetransmission();
+      return;
+    }
     const isSent = isNew
       ? sender.sendNew(bytes, nowMs)
       : sender.resend(scoreboard.probeRecord(mss), nowMs);

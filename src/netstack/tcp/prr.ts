@@ -42,7 +42,9 @@ export class ProportionalRateReduction {
       sendBytes = allowed - this.#outBytes;
     } else {
       sendBytes = Math.max(this.#deliveredBytes - this.#outBytes, deliveredBytes);
-      if (isSafe) sendBytes += mssBytes;
+      // The RFC adds a segment for each ACK, which is slow start where an ACK tells of a segment; one
+      // that tells of 64 KB counts for as many.
+      if (isSafe) sendBytes += Math.max(mssBytes, deliveredBytes);
       sendBytes = Math.min(ssthreshBytes - inFlightBytes, sendBytes);
     }
     // The first retransmission is never held back.
