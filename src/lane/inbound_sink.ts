@@ -66,6 +66,8 @@ export class InboundSink implements GroSink {
     const packet = this.#packet;
     const reason = describeSuperPacket(slab, at, bytes, packet);
     if (reason !== DropReason.None) {
+      // What cannot be read can only be passed on as it is, unless somebody has to judge it.
+      if (!this.#policy.judgesInbound) return true;
       channels.counters.drop(reason, packetCount);
       return false;
     }

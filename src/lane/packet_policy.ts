@@ -81,6 +81,11 @@ export class PacketPolicy {
     return this.#looksInbound;
   }
 
+  /** Whether what comes in may be refused. */
+  get judgesInbound(): boolean {
+    return this.#hasFilter;
+  }
+
   /**
    * Judges, notes and translates an item of `packets` packets from `peer`, with `headerBytes` bytes of
    * headers each (0 for a single one); false when it must not go on. The transport checksum of several

@@ -3,10 +3,12 @@ import { DropReason } from "../../src/base/drop_reason.ts";
 import { LaneCounter } from "../../src/lane/counters.ts";
 import type { CryptoStage } from "../../src/lane/encryptor.ts";
 import { DEFAULT_SESSION_LIMITS } from "../../src/lane/limits.ts";
+import { FilterAction, FilterDirection } from "../../src/nat/filter.ts";
 import { TcpEnd } from "../../src/netstack/tcp/tcp_socket.ts";
 import { bytesOf } from "../sim/node_pair.ts";
 import { DelayedStage, lossyFate } from "../sim/flows.ts";
 import {
+  A4,
   B4,
   inner6,
   makeStackPair,
@@ -166,4 +168,70 @@ Deno.test("a stage that takes its time holds up nothing for good, and the stream
   const endMs = transfer.net.clock.nowMs() + 120_000;
   while (!transfer.sink.isFinished && transfer.net.clock.nowMs() < endMs) transfer.net.runFor(1);
   assertExact(transfer);
+});
+
+for (const [version, remote] of [[4, bytesOf(B4)], [6, inner6(2)]] as const) {
+  Deno.test(`a stream is exact for a peer that knows us by another address, IPv${version}`, () => {
+    const pair = makeStackPair();
+    const { net, a, b, stackA, stackB } = pair;
+    const source = new PatternSource(a.node.slab, 300_000);
+    const sink = new PatternSink(b.node.slab);
+    const known4 = Uint8Array.of(172, 16, 9, 9), known6 = inner6(99).map((byte) => byte ^ 0x10);
+    const known = [{ address: known4, bits: 32 }, { address: known6, bits: 128 }];
+    net.introduce(b, a, known);
+    a.node.control.policy.setNat(b.publicKey, [
+      { own: bytesOf(A4), theirs: known4 },
+      { own: inner6(1), theirs: known6 },
+    ]);
+    const remotes: Uint8Array[] = [];
+    stackB.tcp.listen(null, PORT, {
+      onSyn: (pending) => {
+        remotes.push(pending.flow.remoteAddress);
+        pending.accept(sink);
+      },
+      onPendingGone: () => {},
+    });
+    stackA.tcp.connect(remote, PORT, source, net.clock.nowMs());
+    net.fate = lossyFate(3, { lost: 0.01 });
+    finish({ ...pair, source, sink });
+    assertExact({ ...pair, source, sink });
+    assertEquals([...remotes[0]], [...(version === 4 ? known4 : known6)]);
+    const drops = [DropReason.TransportChecksumInvalid, DropReason.Ipv4ChecksumInvalid];
+    for (const node of [a.node, b.node]) {
+      for (const reason of drops) assertEquals(node.lane.channels.counters.dropped(reason), 0);
+    }
+  });
+}
+
+Deno.test("flows of a stack are counted per packet, both ways", () => {
+  const transfer = begin(200_000);
+  const { policy } = transfer.a.node.control;
+  policy.startFlowStatistics();
+  finish(transfer);
+  transfer.net.runFor(1000);
+  const [flow, ...others] = policy.extractFlows()!;
+  assertEquals(others.length, 0);
+  assertEquals([flow.protocol, flow.remotePort], [6, PORT]);
+  assertEquals([...flow.localAddress, ...flow.remoteAddress], [...bytesOf(A4), ...bytesOf(B4)]);
+  const sent = transfer.a.node.lane.channels.counters;
+  assertEquals(flow.packetsOut, sent.value(LaneCounter.StackSegmentPackets));
+  assert(flow.bytesOut > 200_000 + 40 * flow.packetsOut, `${flow.bytesOut} bytes`);
+  assertEquals(flow.packetsIn, sent.value(LaneCounter.StackPackets));
+});
+
+Deno.test("what a stack sends does not pass the filter, what comes for it does", () => {
+  const transfer = begin(50_000);
+  const everything = { action: FilterAction.Deny, directions: FilterDirection.Out };
+  transfer.a.node.control.policy.setFilter([everything]);
+  transfer.b.node.control.policy.setFilter([everything]);
+  finish(transfer);
+  assertExact(transfer);
+  const refused = begin(50_000);
+  refused.b.node.control.policy.setFilter([
+    { action: FilterAction.Deny, directions: FilterDirection.In, protocol: 6 },
+  ]);
+  finish(refused, 10_000);
+  assertEquals(refused.sink.received, 0);
+  const { counters } = refused.b.node.lane.channels;
+  assert(counters.dropped(DropReason.FilterDenied) > 0);
 });
