@@ -390,3 +390,54 @@ Deno.test("a stack may send while an item is given to it", () => {
   assertEquals(stack.items.length, 20);
   assertEquals(fixture.udp.messages.length, 20);
 });
+
+/** Five packets of one run from peer 1, the third one changed. */
+function changedRun(change: (packet: Uint8Array) => void): Uint8Array[] {
+  const whole = ipPart(tcpSuperPacket4(inner(1), OWN, pattern(5000), 1000));
+  const packets = splitReference(whole, {
+    isGso: true,
+    needsCsum: true,
+    csumStart: 20,
+    csumOffset: 16,
+    gsoSize: 1000,
+    protocol: 6,
+    transport: 20,
+  });
+  change(packets[2]);
+  return packets;
+}
+
+const CHANGES: Record<string, (packet: Uint8Array) => void> = {
+  "another TTL": (packet) => changeWord(packet, 8, -256, 10),
+  "another TOS": (packet) => changeWord(packet, 0, 4, 10),
+  "another window": (packet) => changeWord(packet, 34, 1, 36),
+  "another acknowledgment": (packet) => changeWord(packet, 30, 1, 36),
+  "a wrong checksum": (packet) => void (packet[500] ^= 1),
+};
+
+/** Adds to a word of a packet and keeps the checksum at `checksumAt` right. */
+function changeWord(packet: Uint8Array, at: number, by: number, checksumAt: number): void {
+  const view = new DataView(packet.buffer);
+  const before = view.getUint16(at), after = before + by;
+  const sum = (~view.getUint16(checksumAt) & 0xffff) + (~before & 0xffff) + after;
+  view.setUint16(at, after);
+  const folded = (sum & 0xffff) + (sum >>> 16);
+  view.setUint16(checksumAt, ~((folded & 0xffff) + (folded >>> 16)) & 0xffff);
+}
+
+for (const [name, change] of Object.entries(CHANGES)) {
+  Deno.test(`hazard 65: a packet with ${name} comes to the stack by itself, unchanged`, () => {
+    const { fixture, stack } = setUp();
+    const keypair = fixture.addKeypair(1);
+    const packets = changedRun(change);
+    const run = packets.map((packet, i) => fixture.message(keypair, i, packet));
+    fixture.udp.arrivals.push({
+      bytes: Uint8Array.from(run.flatMap((message) => [...message])),
+      segmentBytes: run[0].length,
+    });
+    fixture.run();
+    assertEquals(stack.items.map((item) => item.packetCount), [2, 1, 2]);
+    assertEquals(stack.items[1].bytes, packets[2]);
+    assertEquals(stack.items.map((item) => item.isVerified), [true, false, true]);
+  });
+}
