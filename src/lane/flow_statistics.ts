@@ -160,8 +160,10 @@ export class FlowStatistics {
   readonly #slab: Slab;
   readonly #at: number;
   readonly #epochs: RetireEpochs;
-  /** The table that the lane has been turned away from, and in which epoch. */
-  #pending: { readonly table: number; readonly epoch: number } | null = null;
+  /** Tables that the lane has been turned away from, and in which epoch. */
+  #pending: { readonly table: number; readonly epoch: number }[] = [];
+  /** Counting is to begin as soon as there is an empty table. */
+  #isWanted = false;
 
   constructor(slab: Slab, at: number, epochs: RetireEpochs) {
     this.#slab = slab;
@@ -171,11 +173,13 @@ export class FlowStatistics {
 
   /** Begins to count; does nothing when it is on. */
   start(): void {
-    if (this.#state === 0 && this.#pending === null) this.#turnTo(1);
+    this.#isWanted = true;
+    if (this.#state === 0) this.#turnTo(this.#emptyTable());
   }
 
   /** Stops counting; what was counted so far can still be extracted. */
   stop(): void {
+    this.#isWanted = false;
     this.#turnTo(0);
   }
 
@@ -184,26 +188,30 @@ export class FlowStatistics {
    * be writing it: ask again when it has done its turn.
    */
   extract(): FlowCount[] | null {
-    if (this.#pending === null) {
-      const table = this.#state;
-      if (table === 0) return [];
-      this.#turnTo(table === 1 ? 2 : 1);
-    }
-    const { table, epoch } = this.#pending!;
-    if (!this.#epochs.hasPassed(epoch)) return null;
-    this.#pending = null;
-    return this.#take(table);
+    if (this.#pending.length === 0 && this.#state !== 0) this.#turnTo(this.#emptyTable());
+    if (this.#pending.some(({ epoch }) => !this.#epochs.hasPassed(epoch))) return null;
+    const counts = this.#pending.flatMap(({ table }) => this.#take(table));
+    this.#pending = [];
+    if (this.#isWanted) this.start();
+    return counts;
   }
 
   get #state(): number {
     return Atomics.load(this.#slab.i32, this.#at >> 2);
   }
 
+  /** A table that nobody uses, 0 when there is none. */
+  #emptyTable(): number {
+    const isFree = (table: number) =>
+      table !== this.#state && this.#pending.every((pending) => pending.table !== table);
+    return [1, 2].find(isFree) ?? 0;
+  }
+
   #turnTo(table: number): void {
     const before = this.#state;
     if (before === table) return;
     Atomics.store(this.#slab.i32, this.#at >> 2, table);
-    if (before !== 0) this.#pending = { table: before, epoch: this.#epochs.advance() };
+    if (before !== 0) this.#pending.push({ table: before, epoch: this.#epochs.advance() });
   }
 
   #take(table: number): FlowCount[] {
