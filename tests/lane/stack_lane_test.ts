@@ -441,3 +441,18 @@ for (const [name, change] of Object.entries(CHANGES)) {
     assertEquals(stack.items.map((item) => item.isVerified), [true, false, true]);
   });
 }
+
+for (const mss of [1, 99, 511, 512, 536]) {
+  Deno.test(`rule 15: a segment of the stack is carried whole at an MSS of ${mss}, by few batches`, () => {
+    const { fixture, stack } = setUp({ sealBatches: 2 });
+    const keypair = fixture.addKeypair(1);
+    const payload = pattern(Math.min(60_000, mss * 700 + 1));
+    const packet = ipPart(tcpSuperPacket4(OWN, inner(1), payload, mss));
+    stack.send(packet, { ...TCP4, type: 1, mss });
+    fixture.run();
+    const sent = sentPackets(fixture, keypair).flatMap((bytes) => [...bytes.subarray(40)]);
+    assertEquals(sent.length, payload.length);
+    assert(payload.every((byte, i) => byte === sent[i]));
+    assert(stack.link.isEmpty);
+  });
+}
