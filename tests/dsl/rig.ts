@@ -67,7 +67,7 @@ export class RigApp implements TcpHandler {
     if (takesPieces) this.takePieces = (_, pieces) => this.#take(pieces);
   }
 
-  onConnected(): void {
+  onConnected(_connection: TcpConnection): void {
     this.events.push("connected");
   }
 
@@ -104,15 +104,15 @@ export class RigApp implements TcpHandler {
 
   /** Reads up to `bytes` bytes, checks each, and returns how many there were. */
   read(bytes: number, connection = this.connection!): number {
-    let left = bytes;
-    while (left > 0) {
-      const span = Math.min(connection.readSpan(), left);
+    let done = 0;
+    while (done < bytes) {
+      const span = Math.min(connection.readSpan(), bytes - done);
       if (span === 0) break;
       this.#check(connection.spanAt, span);
       connection.consume(span);
-      left -= span;
+      done += span;
     }
-    return bytes - left;
+    return done;
   }
 
   readAll(connection = this.connection!): number {

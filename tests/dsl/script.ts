@@ -177,6 +177,16 @@ export class ScriptRunner {
     return this.#flow(number).app;
   }
 
+  /** What the numbers of a flow count from. */
+  basesOf(number: number): FlowBases {
+    return this.#flow(number).bases;
+  }
+
+  portsOf(number: number): { ours: number; theirs: number } {
+    const { localPort, remotePort } = this.#flow(number);
+    return { ours: localPort, theirs: remotePort };
+  }
+
   #failure(line: string, error: unknown): Error {
     const message = error instanceof Error ? error.message : String(error);
     const failure = new AssertionError(

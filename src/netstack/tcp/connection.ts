@@ -64,6 +64,8 @@ export class Connection implements TcpConnection, PieceTaker {
   #hasScaling = true;
   /** The application has closed it. */
   #isDetached = false;
+  /** When the application has closed it. */
+  #detachedMs = 0;
   #hasEnded = false;
   /** The end that is told when everything was read. */
   #pendingEnd = -1;
@@ -209,6 +211,7 @@ export class Connection implements TcpConnection, PieceTaker {
   close(): void {
     if (this.#isDetached || this.#hasEnded) return;
     this.#isDetached = true;
+    this.#detachedMs = this.host.nowMs;
     if (this.#pendingEnd >= 0) return this.#settleEnd();
     // RFC 9293 section 3.6.1: RST shows that data which was received and not read is lost.
     if (this.state === TcpState.SynSent || this.receiver.readableBytes > 0) {
@@ -680,7 +683,7 @@ export class Connection implements TcpConnection, PieceTaker {
   #onLossTimer(nowMs: number): boolean {
     // For a connection that nobody holds any more, a window that stays closed is no excuse.
     const heardMs = this.#isDetached
-      ? Math.min(this.heardMs, this.sender.lastSentMs)
+      ? Math.max(this.#detachedMs, this.sender.loss.progressMs)
       : this.heardMs;
     if (this.sender.loss.onTimer(nowMs, heardMs)) return true;
     this.#sendReset();

@@ -70,6 +70,11 @@ export class LossDetector {
     return this.#timeouts + this.#persistCount;
   }
 
+  /** When something was last acknowledged, or the first of what is in flight was sent. */
+  get progressMs(): number {
+    return this.#progressMs;
+  }
+
   /** How long nothing of what is in flight was acknowledged. */
   stalledMs(nowMs: number): number {
     return this.#timeouts > 0 ? nowMs - this.#progressMs : 0;
