@@ -119,6 +119,19 @@ export class BulkPair {
     await Promise.all(this.#nodes.map((node) => node.stop()));
   }
 
+  /** What is known of a transfer that does not go on. */
+  #describeStall(): string {
+    const nodes = this.#nodes.map((node) => {
+      const { drops, counters } = node.report();
+      const report = node.bulkReport();
+      const dropped = drops.map(({ reason, packets }) => `${packets} ${reason}`).join(", ");
+      return `${report.get(BulkField.Bytes)} bytes in state ${report.get(BulkField.State)}, ` +
+        `${counters.get("UdpSends") ?? 0} sends, ${counters.get("UdpReceives") ?? 0} receives, ` +
+        `dropped: ${dropped || "nothing"}`;
+    });
+    return `The transfer has got stuck; a: ${nodes[0]}; b: ${nodes[1]}`;
+  }
+
   #begin(node: number, bulk: BulkTask): BulkReport {
     this.#nodes[node].configureStack({ ...stackConfig(node, this.#gso), bulk });
     return this.#nodes[node].bulkReport();
@@ -133,7 +146,7 @@ export class BulkPair {
   async #until(deadlineMs: number, isSo: () => boolean): Promise<void> {
     while (!isSo()) {
       if (this.#failure !== null) throw new SetupError(this.#failure);
-      if (systemClock.nowMs() > deadlineMs) throw new SetupError("The transfer has got stuck");
+      if (systemClock.nowMs() > deadlineMs) throw new SetupError(this.#describeStall());
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
