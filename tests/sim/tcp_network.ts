@@ -50,6 +50,43 @@ interface Packet {
 const POOL_BYTES = 64 << 20;
 const PACKET_PLACE_BYTES = 72_000;
 
+/** What one end may send by the windows that it was offered; for one connection at a time. */
+class OfferedWindow {
+  #edge: number | null = null;
+  #ownScale = -1;
+  #peerScale = -1;
+
+  /** A segment has left this end. */
+  onSent(view: DataView, payloadBytes: number): void {
+    if ((view.getUint8(13) & TcpFlag.Syn) !== 0) this.#ownScale = windowScale(view);
+    if (payloadBytes === 0 || this.#edge === null) return;
+    const end = (view.getInt32(4) + payloadBytes) | 0;
+    assert(((end - this.#edge) | 0) <= 0, `${(end - this.#edge) | 0} bytes beyond the window`);
+  }
+
+  /** A segment has come from the other end. */
+  onReceived(view: DataView): void {
+    const flags = view.getUint8(13);
+    if ((flags & TcpFlag.Syn) !== 0) this.#peerScale = windowScale(view);
+    if ((flags & TcpFlag.Ack) === 0) return;
+    const isScaled = (flags & TcpFlag.Syn) === 0 && this.#peerScale >= 0 && this.#ownScale >= 0;
+    const window = view.getUint16(14) << (isScaled ? this.#peerScale : 0);
+    const edge = (view.getInt32(8) + window) | 0;
+    if (this.#edge === null || ((edge - this.#edge) | 0) > 0) this.#edge = edge;
+  }
+}
+
+function windowScale(view: DataView): number {
+  const end = (view.getUint8(12) >>> 4) << 2;
+  for (let at = 20; at < end;) {
+    const kind = view.getUint8(at);
+    if (kind === 0) break;
+    if (kind === 3) return view.getUint8(at + 2);
+    at += kind === 1 ? 1 : view.getUint8(at + 1);
+  }
+  return -1;
+}
+
 /** One end: a TCP layer and its way out. */
 export class SimHost implements IpOutput {
   readonly slab: Slab;
@@ -62,6 +99,7 @@ export class SimHost implements IpOutput {
   readonly #headerAt: number;
   readonly #packetAt: number;
   readonly #datagram = new InboundDatagram();
+  readonly #offered = new OfferedWindow();
 
   constructor(
     readonly network: TcpNetwork,
@@ -116,6 +154,7 @@ export class SimHost implements IpOutput {
       bytes.set(u8.subarray(payloadAt + done, payloadAt + done + length), headerBytes);
       const view = new DataView(bytes.buffer);
       view.setInt32(4, (view.getInt32(4) + done) | 0);
+      this.#offered.onSent(view, length);
       const isLast = done + length === payloadBytes;
       if (!isLast) bytes[13] &= ~(TcpFlag.Fin | TcpFlag.Psh);
       this.packetsOut++;
@@ -128,6 +167,10 @@ export class SimHost implements IpOutput {
 
   /** Takes packets that have arrived at one moment. */
   receive(packets: readonly Uint8Array[], nowMs: number): void {
+    // Of what may be corrupted nothing is known.
+    if (!this.network.hasChecksums) {
+      for (const packet of packets) this.#offered.onReceived(new DataView(packet.buffer));
+    }
     for (let i = 0; i < packets.length;) {
       let count = 1;
       if (this.options.gro ?? true) {

@@ -141,7 +141,9 @@ export class Sender {
   /** RFC 9293 section 3.10.7.4: takes the window of a segment unless an older one is newer. */
   updateWindow(segment: TcpSegment): void {
     const { seq, ack } = segment;
-    const isNewer = seqBefore(this.sndWl1, seq) ||
+    // RFC 9293 leaves the first case out: a retransmission of old data with a new acknowledgment would
+    // move the right edge without offering more.
+    const isNewer = seqAfter(ack, this.sndUna) || seqBefore(this.sndWl1, seq) ||
       (this.sndWl1 === seq && !seqAfter(this.sndWl2, ack));
     if (!isNewer) return;
     this.sndWnd = segment.window * (1 << this.scale);

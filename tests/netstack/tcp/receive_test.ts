@@ -1,6 +1,6 @@
 /** What the receiving half accepts, acknowledges, tells and offers. */
 import { tcpTest } from "../../dsl/script.ts";
-import { passive } from "./scenes.ts";
+import { measured, passive } from "./scenes.ts";
 
 /** Sixteen segments: connections begin without delaying acknowledgments. */
 function pastQuickAcks(from = 1): string {
@@ -445,7 +445,7 @@ tcpTest(
 tcpTest(
   "the window grows with what the application reads in a round trip",
   `
-    ${passive({ timestamps: true })}
+    ${measured({ timestamps: true })}
     ${autotuneRounds()}
   `,
 );
@@ -455,17 +455,17 @@ function autotuneRounds(): string {
   const lines: string[] = [];
   let seq = 1;
   lines.push("autoread", "write 1");
-  lines.push("> P. 1:2(1) ack 1", "+.1 < . 1:1(0) ack 2 win 512 <TS val 200 ecr 0>");
+  lines.push("> P. 1:2(1) ack 1", "+.1 < . 1:1(0) ack 2 win 512 <TS val 200 ecr 100>");
   for (let round = 0; round < 10; round++) {
     for (let i = 0; i < 8; i++) {
       const end = seq + 50_000;
-      const ts = `<TS val ${300 + round * 100 + i} ecr ${round * 100}>`;
+      const ts = `<TS val ${300 + round * 100 + i} ecr ${100 + round * 100}>`;
       lines.push(`< . ${seq}:${end}(50000) ack 2 win 512 gro 1000 ${ts}`, "> ...");
       seq = end;
     }
     lines.push("+.1 > ...");
   }
-  lines.push(`< . ${seq}:${seq + 1}(1) ack 2 win 512 <TS val 2000 ecr 1000>`);
+  lines.push(`< . ${seq}:${seq + 1}(1) ack 2 win 512 <TS val 2000 ecr 1100>`);
   lines.push(`+0~+.04 > . 2:2(0) ack ${seq + 1} win >=1000000`);
   return lines.join("\n");
 }

@@ -236,6 +236,19 @@ tcpTest(
 );
 
 tcpTest(
+  "a retransmission with a new acknowledgment brings its window: the right edge stays where it was",
+  `
+    ${passive({ win: 8 })}
+    < P. 1:101(100) ack 1 win 80
+    > . 1:1(0) ack 101
+    write 20000
+    > . 1:10001(10000) ack 101
+    < P. 1:201(200) ack 5001 win 41
+    > . 10001:10001(0) ack 201 <sack 1:101>
+  `,
+);
+
+tcpTest(
   "FIN goes with the last data",
   `
     ${passive()}
