@@ -39,6 +39,8 @@ export interface ConnectionHost {
 
 /** Spans and wake-ups of the send buffer are not smaller than this, or a quarter of the buffer. */
 const WRITE_BYTES_WORTH = 256 << 10;
+/** Round trips of fewer steps of the timestamp clock are too coarse. */
+const FINE_RTT_MS = 2;
 
 /** One connection. Made by the layer; `state` changes only in `#go`. */
 export class Connection implements TcpConnection, PieceTaker {
@@ -674,8 +676,10 @@ export class Connection implements TcpConnection, PieceTaker {
 
   #rttMs(): number {
     const { srttMs } = this.sender.rtt;
-    if (this.#receiveRttMs < 0) return srttMs;
-    return srttMs < 0 ? this.#receiveRttMs : Math.min(srttMs, this.#receiveRttMs);
+    const receiveRttMs = this.#receiveRttMs;
+    if (receiveRttMs < 0) return srttMs;
+    // Timestamps count milliseconds: a shorter round trip is known from what we have sent, if at all.
+    return receiveRttMs < FINE_RTT_MS && srttMs >= 0 ? Math.min(srttMs, FINE_RTT_MS) : receiveRttMs;
   }
 
   // Timers, errors, the end.
