@@ -126,7 +126,12 @@ export class ActivityWatch {
     return Math.max(-Infinity, ...watched.map((other) => this.#lastOf(other)));
   }
 
-  /** Publishes what had to wait for lanes; cheap when nothing does. */
+  /** Whether a list waits for lanes. */
+  get isPending(): boolean {
+    return this.#published.isPending;
+  }
+
+  /** Publishes what had to wait for lanes. */
   retry(): void {
     this.#published.retry();
   }

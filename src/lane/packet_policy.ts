@@ -1,7 +1,7 @@
 /**
  * What is decided or noted for each super-packet beside its route: the filter, translation of our own
- * address, statistics of flows and activity of addresses. Which of them are on is looked up once per
- * turn, so what is off costs next to nothing.
+ * address, statistics of flows and activity of addresses. A lane looks once per turn whether main has
+ * switched any of them on or off, so what is off costs nothing.
  */
 import { DropReason } from "../base/drop_reason.ts";
 import { FilterDirection, FilterView } from "../nat/filter.ts";
@@ -21,6 +21,9 @@ export class PacketPolicy {
   readonly #natAt: number;
   readonly #flows: FlowRecorder;
   readonly #activity: ActivityRecorder;
+  readonly #versionWord: number;
+  /** What main had counted when the following was looked up. */
+  #version = -1;
   #hasFilter = false;
   #hasNat = false;
   #countsFlows = false;
@@ -31,8 +34,9 @@ export class PacketPolicy {
 
   constructor(context: LaneContext) {
     const { slab, tables, channels } = context;
-    const { filterAt, natAt, watchListAt } = tables.plan;
+    const { filterAt, natAt, watchListAt, policyVersionAt } = tables.plan;
     this.#context = context;
+    this.#versionWord = policyVersionAt >> 2;
     this.#filter = new FilterView(slab, filterAt);
     this.#nat = new NatTable(slab, natAt);
     this.#natAt = channels.plan.natCopyAt;
@@ -42,6 +46,9 @@ export class PacketPolicy {
 
   /** Looks at what main has switched on; call it at the start of a turn. */
   beginTurn(): void {
+    const version = Atomics.load(this.#context.slab.i32, this.#versionWord);
+    if (version === this.#version) return;
+    this.#version = version;
     this.#hasFilter = this.#filter.isActive;
     this.#hasNat = this.#nat.isActive;
     this.#countsFlows = this.#flows.isOn;

@@ -129,6 +129,8 @@ export interface SharedPlan {
   readonly natAt: number;
   /** Addresses whose activity is watched. */
   readonly watchListAt: number;
+  /** i32 that main counts up after it has switched anything of `PacketPolicy` on or off. */
+  readonly policyVersionAt: number;
   readonly mainBellAt: number;
   readonly mainScratchAt: number;
   readonly lanes: readonly LanePlan[];
@@ -184,6 +186,7 @@ export function planShared(options: PlanOptions): SharedPlan {
     filterAt: regions.reserve(FILTER_BYTES),
     natAt: regions.reserve(natTableBytes(peerCapacity)),
     watchListAt: regions.reserve(WATCH_LIST_BYTES),
+    policyVersionAt: regions.reserve(64),
     mainBellAt: regions.reserve(DOORBELL_BYTES),
     mainScratchAt: regions.reserve(SCRATCH_BYTES),
   };

@@ -90,6 +90,11 @@ export class FilterTable {
     });
   }
 
+  /** Whether a list waits for lanes. */
+  get isPending(): boolean {
+    return this.#published.isPending;
+  }
+
   /** Publishes what had to wait; true when nothing waits any more. */
   retry(): boolean {
     return this.#published.retry();

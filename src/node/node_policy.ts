@@ -31,6 +31,8 @@ export class NodePolicy {
   readonly #divert: AllowedIps;
   readonly #flows: readonly FlowStatistics[];
   readonly #activity: ActivityWatch;
+  readonly #i32: Int32Array;
+  readonly #versionWord: number;
   readonly #slotOf: (publicKey: Uint8Array) => number;
   #natEntries: NatEntry[] = [];
   /** Lanes whose share of the extraction under way is still missing. */
@@ -46,6 +48,8 @@ export class NodePolicy {
     const { slab, plan, epochs } = tables;
     this.#channels = channels;
     this.#slotOf = slotOf;
+    this.#i32 = slab.i32;
+    this.#versionWord = plan.policyVersionAt >> 2;
     this.#filter = new FilterTable(slab, plan.filterAt, epochs);
     this.#nat = new NatTable(slab, plan.natAt);
     this.#divert = new AllowedIps(slab, plan.divertAt, DIVERT_NODES, epochs);
@@ -57,6 +61,7 @@ export class NodePolicy {
   /** Replaces the filter's rules. Throws RangeError when there are too many. */
   setFilter(rules: readonly FilterRule[]): void {
     this.#filter.set(rules);
+    this.#changed();
   }
 
   /**
@@ -81,6 +86,7 @@ export class NodePolicy {
     }
     // A slot may have gone from one entry to another, so all are cleared before any is written.
     for (const { slot, pairs } of this.#natEntries) if (slot >= 0) this.#nat.set(slot, pairs);
+    this.#changed();
   }
 
   #clear(entry: NatEntry): void {
@@ -103,11 +109,13 @@ export class NodePolicy {
   /** Begins to count packets and bytes per flow. */
   startFlowStatistics(): void {
     for (const flows of this.#flows) flows.start();
+    this.#changed();
   }
 
   /** Ends it; what was counted can still be extracted once. */
   stopFlowStatistics(): void {
     for (const flows of this.#flows) flows.stop();
+    this.#changed();
   }
 
   /**
@@ -124,6 +132,7 @@ export class NodePolicy {
     if (this.#missing.length > 0) return null;
     const extracted = this.#extracted;
     this.#extracted = [];
+    this.#changed();
     return extracted;
   }
 
@@ -132,7 +141,12 @@ export class NodePolicy {
    * second while there are any. The result ends it. Throws RangeError beyond `WATCHED_MAX`.
    */
   watchActivity(address: Uint8Array, onActivity: (lastMs: number) => void): () => void {
-    return this.#activity.watch(address, onActivity);
+    const stop = this.#activity.watch(address, onActivity);
+    this.#changed();
+    return () => {
+      stop();
+      this.#changed();
+    };
   }
 
   /** When any packet last went in or out; 0 for never. */
@@ -147,8 +161,15 @@ export class NodePolicy {
 
   /** Publishes what had to wait for lanes; cheap when nothing does. */
   retry(): void {
+    if (!this.#filter.isPending && !this.#activity.isPending) return;
     this.#filter.retry();
     this.#activity.retry();
+    this.#changed();
+  }
+
+  /** Lanes look again what is switched on, at the start of their next turn. */
+  #changed(): void {
+    Atomics.add(this.#i32, this.#versionWord, 1);
   }
 }
 

@@ -40,6 +40,11 @@ export class PublishedBlock {
     this.#epochs = epochs;
   }
 
+  /** Whether something waits for `retry`. */
+  get isPending(): boolean {
+    return this.#pending !== null;
+  }
+
   /**
    * Publishes what `write` puts into a block that is zero before. False when lanes may still be
    * reading all other blocks: the newest `write` is then kept for `retry`.
