@@ -37,6 +37,8 @@ export class Cubic extends CongestionWindow {
   readonly #hystart = new HyStart();
   readonly #curve: Curve = freshCurve();
   readonly #curveBefore: Curve = freshCurve();
+  /** Whether slow start was over before the latest reduction. */
+  #wasSlowStartOver = false;
   #lastAckMs = 0;
   #rttMs = 0;
 
@@ -92,10 +94,12 @@ export class Cubic extends CongestionWindow {
 
   protected override save(): void {
     Object.assign(this.#curveBefore, this.#curve);
+    this.#wasSlowStartOver = this.#hystart.isOver;
   }
 
   protected override restore(nowMs: number): void {
     Object.assign(this.#curve, this.#curveBefore);
+    this.#hystart.isOver = this.#wasSlowStartOver;
     // The time of the false recovery does not count.
     if (this.#curve.epochStartMs >= 0) this.#curve.epochStartMs += nowMs - this.#lastAckMs;
     this.#lastAckMs = nowMs;
