@@ -93,6 +93,10 @@ export const DropReason = {
   TcpHalfOpenFull: 56,
   /** SYNs while there are too many connections, or too little memory for more. */
   TcpConnectionsFull: 57,
+  /** To a destination that could be reached from here but is not to be: our own host, a peer. */
+  DestinationProhibited: 58,
+  /** A connection or an echo to a destination that could not be reached in time. */
+  DestinationUnreachable: 59,
 } as const;
 
 /** One of the values of `DropReason`. */

@@ -124,6 +124,13 @@ export function isUnicast(view: DataView, at: number, version: number): boolean 
   return third !== 0 && third !== 0xffff;
 }
 
+/** Whether the address at `at` is that of a group, or IPv4's broadcast to everybody on the link. */
+export function isMulticast(view: DataView, at: number, version: number): boolean {
+  const first = view.getUint8(at);
+  if (version === 6) return first === 0xff;
+  return (first >= 224 && first < 240) || view.getInt32(at) === -1;
+}
+
 /** Whether the address at `at` is valid on one link only; such packets are not forwarded. */
 export function isLinkLocal(view: DataView, at: number, version: number): boolean {
   const first = view.getUint16(at);

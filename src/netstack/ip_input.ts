@@ -14,7 +14,14 @@
  */
 import { DropReason } from "../base/drop_reason.ts";
 import type { Slab } from "../memory/slab.ts";
-import { IcmpTimeExceeded, IcmpType, Icmpv6ParameterProblem, Icmpv6Type } from "../wire/icmp.ts";
+import {
+  IcmpTimeExceeded,
+  IcmpType,
+  IcmpUnreachable,
+  Icmpv6ParameterProblem,
+  Icmpv6Type,
+  Icmpv6Unreachable,
+} from "../wire/icmp.ts";
 import { IP_BYTES_MAX, IpProtocol } from "../wire/ip.ts";
 import {
   IPV4_DESTINATION,
@@ -44,13 +51,30 @@ import {
 } from "../wire/ipv6.ts";
 import { TCP_HEADER_BYTES } from "../wire/tcp.ts";
 import { UDP_HEADER_BYTES } from "../wire/udp.ts";
-import { type AddressList, isLinkLocal, isUnicast } from "./addresses.ts";
+import { type AddressList, isLinkLocal, isMulticast, isUnicast } from "./addresses.ts";
 import { type DropCounters, StackCounter, type StackCounters } from "./counters.ts";
 import { Fragment, type FragmentTimeoutSink, type Reassembly } from "./fragments.ts";
 import type { IcmpErrors } from "./icmp_errors.ts";
 import { InboundDatagram, type InboundItem } from "./inbound.ts";
 import { ipv4OptionsFault, OPTIONS_FINE, OPTIONS_REFUSED } from "./ipv4_options.ts";
 import { Ipv6Chain } from "./ipv6_chain.ts";
+
+/** What becomes of packets to an address that is not ours, in forwarding mode. */
+export const DestinationVerdict = {
+  Forward: 0,
+  /** It is none of our business: silence. */
+  Foreign: 1,
+  /** It could be reached from here, but is not to be: "administratively prohibited". */
+  Prohibited: 2,
+} as const;
+/** One of the values of `DestinationVerdict`. */
+export type DestinationVerdict = (typeof DestinationVerdict)[keyof typeof DestinationVerdict];
+
+/** Decides which destinations are forwarded to; asked for each item. */
+export interface DestinationPolicy {
+  /** `at`: 4 or 16 bytes of address. Never asked about multicast, nor about our own addresses. */
+  judge(view: DataView, at: number, ipVersion: number): DestinationVerdict;
+}
 
 /** Takes datagrams: the switch between transport protocols. */
 export interface DatagramSink {
@@ -73,6 +97,8 @@ export interface IpInputOptions {
 export class IpInput implements FragmentTimeoutSink {
   /** Whether packets for any destination are taken: the stack forwards their flows. */
   acceptsAny = false;
+  /** Which destinations those are; without it, everything that is not special. */
+  destinations: DestinationPolicy | null = null;
 
   readonly #options: IpInputOptions;
   readonly #view: DataView;
@@ -81,6 +107,8 @@ export class IpInput implements FragmentTimeoutSink {
   readonly #datagram = new InboundDatagram();
   readonly #fragment = new Fragment();
   readonly #chain = new Ipv6Chain();
+  /** Whether the destination of the datagram that is being looked at may not be forwarded to. */
+  #isProhibited = false;
   #nowMs = 0;
 
   constructor(options: IpInputOptions) {
@@ -119,8 +147,9 @@ export class IpInput implements FragmentTimeoutSink {
     datagram.gsoSize = item.packetCount > 1 ? item.gsoSize : 0;
     datagram.isVerified = item.isVerified;
     joinPieces(item, datagram);
-    if (this.#passesHopLimit(datagram)) this.#options.sink.onDatagram(datagram, this.#nowMs);
-    else this.#options.errors.about(datagram, timeExceeded(datagram), HOP_LIMIT, this.#nowMs);
+    const obstacle = this.#obstacle(datagram);
+    if (obstacle === NO_OBSTACLE) this.#options.sink.onDatagram(datagram, this.#nowMs);
+    else this.#options.errors.about(datagram, obstacle >> 8, obstacle & 0xff, this.#nowMs);
   }
 
   /** A packet that nobody has looked at, or one that was made of fragments. */
@@ -153,7 +182,8 @@ export class IpInput implements FragmentTimeoutSink {
     this.#describeV4(at, headerBytes);
     if (!this.#isForUs(datagram)) return;
     if (headerBytes > IPV4_HEADER_BYTES && !this.#optionsPass(at, headerBytes, bytes)) return;
-    if (!this.#passesHopLimit(datagram)) return this.#sayTimeExceeded(at, bytes);
+    const obstacle = this.#obstacle(datagram);
+    if (obstacle !== NO_OBSTACLE) return this.#sayObstacle(obstacle, at, bytes);
     const field = ipv4FragmentField(view, at);
     if ((field & (IPV4_MF | IPV4_OFFSET_MASK)) !== 0) {
       this.#onFragmentV4(at, bytes, headerBytes, field);
@@ -216,7 +246,8 @@ export class IpInput implements FragmentTimeoutSink {
     if (!chain.walk(view, at, bytes)) return this.#refuseChain(at, bytes);
     datagram.ipHeaderBytes = chain.offset;
     datagram.protocol = chain.protocol;
-    if (!this.#passesHopLimit(datagram)) return this.#sayTimeExceeded(at, bytes);
+    const obstacle = this.#obstacle(datagram);
+    if (obstacle !== NO_OBSTACLE) return this.#sayObstacle(obstacle, at, bytes);
     if (chain.fragmentOffset > 0 && !isReassembled) this.#onFragmentV6(at, bytes);
     else if (chain.fragmentOffset > 0) this.#drop(DropReason.FragmentInvalid);
     else if (chain.protocol === IpProtocol.NoNextHeader) this.#drop(DropReason.ProtocolUnknown);
@@ -328,23 +359,47 @@ export class IpInput implements FragmentTimeoutSink {
     datagram.isLocal = addresses.has(view, destinationAt, ipVersion);
     if (datagram.isLocal) return true;
     // RFC 1122 section 3.2.1.3: what is not for us is discarded silently.
-    const isForwarded = this.acceptsAny && isUnicast(view, destinationAt, ipVersion) &&
-      !isLinkLocal(view, destinationAt, ipVersion) &&
-      !(isV4 && addresses.isBroadcast(view, destinationAt));
-    if (!isForwarded) this.#counters.drop(DropReason.IpDestinationForeign, packetCount);
-    return isForwarded;
-  }
-
-  /** Whether the hop limit lets a packet go on; one for ourselves always may. */
-  #passesHopLimit(datagram: InboundDatagram): boolean {
-    if (datagram.isLocal || datagram.hopLimit > 1) return true;
-    this.#counters.drop(DropReason.HopLimitExceeded, datagram.packetCount);
+    const verdict = this.#judgeForeign(destinationAt, ipVersion);
+    this.#isProhibited = verdict === DestinationVerdict.Prohibited;
+    if (verdict !== DestinationVerdict.Foreign) return true;
+    this.#counters.drop(DropReason.IpDestinationForeign, packetCount);
     return false;
   }
 
-  #sayTimeExceeded(at: number, bytes: number): void {
-    const type = timeExceeded(this.#datagram);
-    this.#options.errors.send(at, bytes, type, HOP_LIMIT, 0, this.#nowMs);
+  #judgeForeign(at: number, ipVersion: number): DestinationVerdict {
+    const view = this.#view;
+    const isV4 = ipVersion === 4;
+    const isPossible = this.acceptsAny && !isMulticast(view, at, ipVersion) &&
+      !(isV4 && this.#addresses.isBroadcast(view, at));
+    if (!isPossible) return DestinationVerdict.Foreign;
+    if (this.destinations !== null) return this.destinations.judge(view, at, ipVersion);
+    return isUnicast(view, at, ipVersion) && !isLinkLocal(view, at, ipVersion)
+      ? DestinationVerdict.Forward
+      : DestinationVerdict.Foreign;
+  }
+
+  /**
+   * What keeps a packet from going on, as ICMP type and code in one number, or `NO_OBSTACLE`; counts
+   * it. One for ourselves always may.
+   */
+  #obstacle(datagram: InboundDatagram): number {
+    if (datagram.isLocal) return NO_OBSTACLE;
+    const isV4 = datagram.ipVersion === 4;
+    if (datagram.hopLimit <= 1) {
+      this.#counters.drop(DropReason.HopLimitExceeded, datagram.packetCount);
+      return (isV4 ? IcmpType.TimeExceeded : Icmpv6Type.TimeExceeded) << 8 |
+        IcmpTimeExceeded.HopLimit;
+    }
+    if (!this.#isProhibited) return NO_OBSTACLE;
+    this.#counters.drop(DropReason.DestinationProhibited, datagram.packetCount);
+    return isV4
+      ? IcmpType.DestinationUnreachable << 8 | IcmpUnreachable.AdministrativelyProhibited
+      : Icmpv6Type.DestinationUnreachable << 8 | Icmpv6Unreachable.AdministrativelyProhibited;
+  }
+
+  #sayObstacle(obstacle: number, at: number, bytes: number): void {
+    const { errors } = this.#options;
+    errors.send(at, bytes, obstacle >> 8, obstacle & 0xff, 0, this.#nowMs);
   }
 
   /** Hands up a datagram that is one piece. */
@@ -377,12 +432,8 @@ function joinPieces(item: InboundItem, datagram: InboundDatagram): void {
   for (; index < from.count; index++) pieces.add(from.at[index], from.bytes[index]);
 }
 
-const HOP_LIMIT = IcmpTimeExceeded.HopLimit;
-
-/** The type of "time exceeded". */
-function timeExceeded(datagram: InboundDatagram): number {
-  return datagram.ipVersion === 4 ? IcmpType.TimeExceeded : Icmpv6Type.TimeExceeded;
-}
+/** No type and code of an ICMP error. */
+const NO_OBSTACLE = 0;
 
 /** What a first fragment must hold of the transport header (RFC 1858, RFC 7112). */
 function transportBytesMin(protocol: number): number {

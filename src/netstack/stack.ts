@@ -9,9 +9,9 @@
  *                     └─▶ IcmpLayer ┘
  * ```
  *
- * It answers on its own addresses. With `acceptsAny` it takes flows to any other destination too and
- * asks the forwarders of the three protocols about each (`tcp.forwarder`, `udp.forwarder`,
- * `icmp.forwarder`).
+ * It answers on its own addresses. With `acceptsAny` it takes flows to other destinations too, those
+ * that `destinations` lets pass, and asks the forwarders of the three protocols about each
+ * (`tcp.forwarder`, `udp.forwarder`, `icmp.forwarder`).
  */
 import { DropReason } from "../base/drop_reason.ts";
 import type { RandomSource } from "../base/random.ts";
@@ -27,7 +27,7 @@ import { type DropCounters, StackCounters } from "./counters.ts";
 import { type FragmentLimits, Reassembly } from "./fragments.ts";
 import { IcmpLayer } from "./icmp.ts";
 import type { InboundDatagram, InboundItem } from "./inbound.ts";
-import { type DatagramSink, IpInput } from "./ip_input.ts";
+import { type DatagramSink, type DestinationPolicy, IpInput } from "./ip_input.ts";
 import { IpSender } from "./ip_output.ts";
 import type { LinkEndpoint, LinkSink } from "./link_endpoint.ts";
 import { type StackFlow, stackFlows } from "./stack_flows.ts";
@@ -115,6 +115,15 @@ export class Stack implements DatagramSink, LinkSink {
 
   set acceptsAny(acceptsAny: boolean) {
     this.#input.acceptsAny = acceptsAny;
+  }
+
+  /** In forwarding mode: which destinations are taken; null for all that are not special. */
+  get destinations(): DestinationPolicy | null {
+    return this.#input.destinations;
+  }
+
+  set destinations(destinations: DestinationPolicy | null) {
+    this.#input.destinations = destinations;
   }
 
   /** The stack's own addresses. */
