@@ -18,6 +18,7 @@ import {
   AF_INET6,
   getIntOption,
   internetAddress,
+  localAddress,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   setIntOption,
@@ -33,6 +34,8 @@ const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const SO_LINGER = 13;
 const SHUT_WR = 1;
+/** Connecting a UDP socket sends nothing, whatever the port. */
+const PROBE_PORT = 9;
 
 /** Pieces of one write: what a GRO item can have. */
 const IOVECS_MAX = 256;
@@ -113,6 +116,21 @@ export class HostSocketSet {
   connectResult(fd: number): number {
     const error = getIntOption(fd, SOL_SOCKET, SO_ERROR);
     return error > 0 ? -error : error;
+  }
+
+  /**
+   * Whether this host itself answers at the address: the kernel then sends from that very address.
+   * Asked anew each time, since a host's addresses come and go.
+   */
+  isOwnAddress(address: Uint8Array): boolean {
+    const fd = this.#open(SOCK_DGRAM, address);
+    if (fd < 0) return false;
+    const name = internetAddress(address, PROBE_PORT);
+    const isConnected = checked(this.#libc.connect(fd, name, name.length)) >= 0;
+    const source = isConnected ? localAddress(fd) : null;
+    closeFd(fd);
+    return source !== null && source.length === address.length &&
+      source.every((byte, i) => byte === address[i]);
   }
 
   /** A UDP socket that speaks with that address alone: the descriptor or a negated errno. */

@@ -26,6 +26,7 @@ export function rootlessStack(config: NodeConfig, mtu: number): StackConfig {
     mtu,
     gso: config.longhaul.offload.netstackGso,
     services: config.longhaul.localServices,
+    served: config.longhaul.serve,
   };
 }
 

@@ -90,6 +90,7 @@ class ConfigParser {
     socketBufferBytes: null,
     offload: { ...ALL_OFFLOADS },
     localServices: [],
+    serve: [],
   };
   readonly #peers: PeerDraft[] = [];
   #interfaceSection: OpenSection | null = null;

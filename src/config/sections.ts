@@ -10,6 +10,7 @@ import type { Prefix } from "../wireguard/configuration.ts";
 import { readLocalServices } from "./local_services.ts";
 import { MTU_MAX, MTU_MIN } from "./mtu.ts";
 import { suggestion } from "./nearest.ts";
+import { readServe } from "./serve.ts";
 import { isMode } from "./mode.ts";
 import type { DeviceConfig, Hooks, InterfaceConfig, LonghaulConfig, PeerConfig } from "./types.ts";
 import {
@@ -56,9 +57,11 @@ export interface PeerDraft
 }
 
 /** `[Longhaul]` under construction. */
-export interface LonghaulDraft extends Mutable<Omit<LonghaulConfig, "offload" | "localServices">> {
+export interface LonghaulDraft
+  extends Mutable<Omit<LonghaulConfig, "offload" | "localServices" | "serve">> {
   offload: Mutable<LonghaulConfig["offload"]>;
   localServices: LocalService[];
+  serve: Prefix[];
 }
 
 /** What readers may need from outside the file. */
@@ -143,7 +146,12 @@ export const LONGHAUL_KEYS: KeyTable<LonghaulDraft> = table<LonghaulDraft>(
     isList: true,
     read: (value, draft) => draft.localServices.push(...readLocalServices(value)),
   },
-  ...["Netstack", "Serve", "Allow", "Deny", "CongestionControl", "Lanes"].map(
+  {
+    name: "Serve",
+    isList: true,
+    read: (value, draft) => draft.serve.push(...readServe(value)),
+  },
+  ...["Netstack", "Allow", "Deny", "CongestionControl", "Lanes"].map(
     (name) => unsupported<LonghaulDraft>(name),
   ),
   unsupported("Memory"),

@@ -65,6 +65,8 @@ export interface LonghaulConfig {
   readonly offload: OffloadConfig;
   /** Ports of this host that peers reach at the tunnel addresses; the later one counts. */
   readonly localServices: readonly LocalService[];
+  /** Prefixes of this host's network, or everything, that peers reach through the stack. */
+  readonly serve: readonly Prefix[];
 }
 
 /** A whole config file. */

@@ -33,6 +33,8 @@ export interface HostSockets {
   connectTcp(address: Uint8Array, port: number, token: number): number;
   /** 0 when connected, else a negated errno. */
   connectResult(socket: number): number;
+  /** Whether this host itself answers at the address, by whichever of its interfaces. */
+  isOwnAddress(address: Uint8Array): boolean;
   /** A socket for datagrams to and from that address. */
   connectUdp(address: Uint8Array, port: number, token: number): number;
 

@@ -7,16 +7,17 @@ import type { DropCounters } from "../netstack/counters.ts";
 import { FlowSlots } from "./flow_slots.ts";
 import type { HostSockets } from "./host_sockets.ts";
 import { DEFAULT_FORWARD_LIMITS, type ForwardLimits, SWEEP_INTERVAL_MS } from "./limits.ts";
-import { type LocalService, ServiceTable } from "./local_services.ts";
+import { FlowTargets, type Reachable, type Surroundings } from "./flow_targets.ts";
 import { TcpForwarder, type TurnTime } from "./tcp_forwarder.ts";
 import { LocalUdp } from "./udp_forwarder.ts";
 
 /** What a forwarder is made of. */
-export interface LocalForwarderOptions {
+export interface LocalForwarderOptions extends Reachable {
   readonly host: HostSockets;
   readonly time: TurnTime;
   readonly counters: DropCounters;
-  readonly services: readonly LocalService[];
+  /** Asked about destinations that are not our own; without it, all of `served` may be reached. */
+  readonly surroundings?: Surroundings;
   /** Where datagrams of the host are read to, 65,535 bytes. */
   readonly datagramAt: number;
   readonly limits?: ForwardLimits;
@@ -30,6 +31,8 @@ export class LocalForwarder {
   readonly udp: LocalUdp;
   readonly #host: HostSockets;
   readonly #slots = new FlowSlots();
+  readonly #surroundings: Surroundings | null;
+  #targets: FlowTargets;
   #sweepAtMs = Infinity;
   #sweptMs = -Infinity;
 
@@ -41,9 +44,10 @@ export class LocalForwarder {
       limits: options.limits ?? DEFAULT_FORWARD_LIMITS,
       wantSweep: (atMs: number) => this.#sweepAtMs = Math.min(this.#sweepAtMs, atMs),
     };
-    const services = new ServiceTable(options.services);
-    this.tcp = new TcpForwarder(parts, services);
-    this.udp = new LocalUdp(parts, services);
+    this.#surroundings = options.surroundings ?? null;
+    const targets = this.#targets = new FlowTargets(options, this.#surroundings);
+    this.tcp = new TcpForwarder(parts, targets);
+    this.udp = new LocalUdp(parts, targets);
   }
 
   /** Flows that exist, those that are being dialled included. */
@@ -51,9 +55,15 @@ export class LocalForwarder {
     return this.#slots.size;
   }
 
-  /** Offers other services from now on; flows that exist go on. */
-  setServices(services: readonly LocalService[]): void {
-    this.tcp.services = this.udp.services = new ServiceTable(services);
+  /** What may be reached; its policy is to be made the stack's. */
+  get targets(): FlowTargets {
+    return this.#targets;
+  }
+
+  /** Offers something else from now on; flows that exist go on. */
+  setReachable(reachable: Reachable): void {
+    this.#targets = new FlowTargets(reachable, this.#surroundings);
+    this.tcp.targets = this.udp.targets = this.#targets;
   }
 
   /**

@@ -6,14 +6,20 @@
 /** The two transports that are forwarded. */
 export type Transport = "tcp" | "udp";
 
+/** In the place of an address: the name servers of this host. */
+export const RESOLVER = "resolver";
+
 /** A range of ports of the tunnel addresses, and the socket address behind them. */
 export interface LocalService {
   readonly transport: Transport;
   /** The range, both ends included. */
   readonly firstPort: number;
   readonly lastPort: number;
-  /** Where it leads, 4 or 16 bytes; null for this host's loopback, of the flow's family first. */
-  readonly host: Uint8Array | null;
+  /**
+   * Where it leads, 4 or 16 bytes; null for this host's loopback, of the flow's family first; or the
+   * name servers that this host asks.
+   */
+  readonly host: Uint8Array | null | typeof RESOLVER;
   /** The port there that belongs to `firstPort`; the others of the range follow it. */
   readonly port: number;
 }
@@ -35,9 +41,11 @@ const LOOPBACKS_OF_V6 = [LOOPBACK_V6, LOOPBACK_V4];
 export class ServiceTable {
   readonly #tcp: readonly LocalService[];
   readonly #udp: readonly LocalService[];
+  readonly #resolvers: readonly Uint8Array[];
 
   /** Where ranges overlap, the later one counts. */
-  constructor(services: readonly LocalService[]) {
+  constructor(services: readonly LocalService[], resolvers: readonly Uint8Array[] = []) {
+    this.#resolvers = resolvers;
     const latestFirst = services.toReversed();
     this.#tcp = latestFirst.filter(({ transport }) => transport === "tcp");
     this.#udp = latestFirst.filter(({ transport }) => transport === "udp");
@@ -48,15 +56,16 @@ export class ServiceTable {
     const services = transport === "tcp" ? this.#tcp : this.#udp;
     for (const service of services) {
       if (port < service.firstPort || port > service.lastPort) continue;
-      return {
-        addresses: service.host !== null
-          ? [service.host]
-          : ipVersion === 4
-          ? LOOPBACKS_OF_V4
-          : LOOPBACKS_OF_V6,
-        port: service.port + port - service.firstPort,
-      };
+      const addresses = this.#addressesOf(service, ipVersion);
+      if (addresses.length === 0) return null;
+      return { addresses, port: service.port + port - service.firstPort };
     }
     return null;
+  }
+
+  #addressesOf({ host }: LocalService, ipVersion: 4 | 6): readonly Uint8Array[] {
+    if (host === RESOLVER) return this.#resolvers;
+    if (host !== null) return [host];
+    return ipVersion === 4 ? LOOPBACKS_OF_V4 : LOOPBACKS_OF_V6;
   }
 }

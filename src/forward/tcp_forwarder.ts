@@ -4,12 +4,13 @@
  */
 import { DropReason } from "../base/drop_reason.ts";
 import type { DropCounters } from "../netstack/counters.ts";
+import { Unreachable } from "../netstack/output.ts";
 import type { PendingTcp, TcpAcceptor } from "../netstack/tcp/tcp_socket.ts";
 import { ClientQuota } from "./client_quota.ts";
 import type { FlowSlots } from "./flow_slots.ts";
 import type { HostSockets } from "./host_sockets.ts";
 import { FLOW_TURN_BYTES, type ForwardLimits, TURN_BYTES } from "./limits.ts";
-import type { ServiceTable } from "./local_services.ts";
+import { type FlowTargets, NoTarget } from "./flow_targets.ts";
 import { DialEnd, type DialOwner, TcpDial } from "./tcp_dial.ts";
 import { type FlowOwner, TcpFlow } from "./tcp_flow.ts";
 import { TurnQueue } from "./turn_queue.ts";
@@ -34,17 +35,17 @@ export interface TcpForwarderOptions {
 export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
   readonly host: HostSockets;
   /** What peers may reach. */
-  services: ServiceTable;
+  targets: FlowTargets;
   readonly #options: TcpForwarderOptions;
   readonly #clients: ClientQuota;
   readonly #dials = new Map<PendingTcp, TcpDial>();
   readonly #flows = new Set<TcpFlow>();
   readonly #queue = new TurnQueue<TcpFlow>((flow, budget) => flow.readHost(budget));
 
-  constructor(options: TcpForwarderOptions, services: ServiceTable) {
+  constructor(options: TcpForwarderOptions, targets: FlowTargets) {
     const { limits } = options;
     this.host = options.host;
-    this.services = services;
+    this.targets = targets;
     this.#options = options;
     this.#clients = new ClientQuota(limits.tcpFlowsPerClientMax, limits.dialsPerClientMax);
   }
@@ -65,11 +66,15 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
 
   onSyn(pending: PendingTcp): void {
     const { flow } = pending;
-    const target = this.services.find("tcp", flow.localPort, flow.ipVersion);
+    const target = this.targets.find("tcp", flow);
     const { limits, slots, counters } = this.#options;
-    if (target === null) {
+    if (target === NoTarget.NotOffered) {
       counters.drop(DropReason.NotOffered);
       return pending.refuse();
+    }
+    if (target === NoTarget.Prohibited) {
+      counters.drop(DropReason.DestinationProhibited);
+      return pending.unreachable(Unreachable.Prohibited);
     }
     const isFull = this.#dials.size >= limits.dialsMax ||
       this.#dials.size + this.#flows.size >= limits.tcpFlowsMax;

@@ -10,7 +10,7 @@ import { UdpVerdict } from "../netstack/udp_socket.ts";
 import type { FlowSlots, HostFlow } from "./flow_slots.ts";
 import type { HostSockets } from "./host_sockets.ts";
 import type { ForwardLimits } from "./limits.ts";
-import type { ServiceTable } from "./local_services.ts";
+import { type FlowTargets, NoTarget } from "./flow_targets.ts";
 import type { TurnTime } from "./tcp_forwarder.ts";
 import { TurnQueue } from "./turn_queue.ts";
 import { type UdpFlowOwner, UdpForward } from "./udp_flow.ts";
@@ -41,17 +41,17 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
   readonly host: HostSockets;
   readonly datagramAt: number;
   /** What peers may reach. */
-  services: ServiceTable;
+  targets: FlowTargets;
   readonly #options: LocalUdpOptions;
   /** The flows of each client, the longest idle first. */
   readonly #clients = new Map<string, Set<UdpForward>>();
   #flowCount = 0;
   readonly #queue = new TurnQueue<UdpForward>((flow, budget) => flow.readHost(budget));
 
-  constructor(options: LocalUdpOptions, services: ServiceTable) {
+  constructor(options: LocalUdpOptions, targets: FlowTargets) {
     this.host = options.host;
     this.datagramAt = options.datagramAt;
-    this.services = services;
+    this.targets = targets;
     this.#options = options;
   }
 
@@ -66,10 +66,14 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
 
   onFlow(flow: UdpFlow, datagram: UdpDatagram): UdpForward | UdpVerdict {
     const { counters } = this.#options;
-    const target = this.services.find("udp", flow.localPort, flow.ipVersion);
-    if (target === null) {
+    const target = this.targets.find("udp", flow);
+    if (target === NoTarget.NotOffered) {
       counters.drop(DropReason.NotOffered);
       return UdpVerdict.Refuse;
+    }
+    if (target === NoTarget.Prohibited) {
+      counters.drop(DropReason.DestinationProhibited);
+      return UdpVerdict.Prohibit;
     }
     const client = String(flow.remoteAddress);
     if (!this.#makeRoom(client)) {

@@ -18,6 +18,7 @@ import type { DropCounters } from "../netstack/counters.ts";
 import { LinkEndpoint } from "../netstack/link_endpoint.ts";
 import { SEGMENT_BYTES_MAX } from "../netstack/tcp/limits.ts";
 import { Stack } from "../netstack/stack.ts";
+import { ownedPrefixBits } from "../tables/allowed_ips_depth.ts";
 import type { ChecksumKernel } from "../wire/checksum_kernel.ts";
 import { readStackConfig, type StackConfig } from "./stack_config.ts";
 import { planStack, type StackPlan } from "./stack_plan.ts";
@@ -37,6 +38,8 @@ export interface LaneStackParts {
   readonly counters: DropCounters;
   /** The lane's stack memory. */
   readonly stackAt: number;
+  /** The peers' allowed IPs. */
+  readonly allowedIpsAt: number;
 }
 
 /** One lane's stack; see the module's text. */
@@ -59,7 +62,7 @@ export class LaneStack implements HostWork {
     const pool = new BufferPool(plan.poolAt, plan.poolBytes, (at, bytes) => {
       if (bytes >= RELEASE_BYTES_MIN) releasePages(memory, at, bytes);
     });
-    const { addresses, mtu, gso, services } = config;
+    const { addresses, mtu, gso } = config;
     const gsoMaxBytes = gso ? SEGMENT_BYTES_MAX : 0;
     const link = new LinkEndpoint(slab, pool, plan.linkAt, { mtu, gsoMaxBytes });
     const random = systemRandom;
@@ -69,12 +72,18 @@ export class LaneStack implements HostWork {
     });
     this.#host = new HostSocketSet(memory, plan.hostSocketsAt);
     this.#forwarder = new LocalForwarder({
-      ...{ host: this.#host, time: this.stack, counters, services },
+      ...config,
+      ...{ host: this.#host, time: this.stack, counters },
+      surroundings: {
+        isOwnAddress: (address) => this.#host.isOwnAddress(address),
+        peerPrefixBits: (address) => ownedPrefixBits(slab, parts.allowedIpsAt, address),
+      },
       datagramAt: plan.datagramAt,
       limits: forwardLimits(),
     });
     this.stack.udp.forwarder = this.#forwarder.udp;
     this.stack.tcp.forwarder = this.#forwarder.tcp;
+    this.#setDestinations();
     this.#bulk = new BulkTransfers({
       ...{ slab, kernel, tcp: this.stack.tcp, time: this.stack },
       allocate: (bytes) => pool.allocate(bytes),
@@ -94,7 +103,8 @@ export class LaneStack implements HostWork {
     if (config === null) return;
     this.stack.setAddresses(config.addresses);
     this.stack.link.mtu = config.mtu;
-    this.#forwarder.setServices(config.services);
+    this.#forwarder.setReachable(config);
+    this.#setDestinations();
     if (config.bulk !== undefined) this.#bulk.begin(config.bulk);
   }
 
@@ -114,6 +124,12 @@ export class LaneStack implements HostWork {
   close(nowMs: number): void {
     this.#forwarder.close();
     this.stack.flush(nowMs);
+  }
+
+  #setDestinations(): void {
+    const { policy } = this.#forwarder.targets;
+    this.stack.acceptsAny = !policy.isEmpty;
+    this.stack.destinations = policy;
   }
 
   #readConfig(): StackConfig | null {

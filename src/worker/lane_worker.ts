@@ -72,6 +72,7 @@ class LaneHost {
       kernel: kernels,
       counters: new LaneCounters(slab, plan.countersAt),
       stackAt: plan.stackAt,
+      allowedIpsAt: start.plan.allowedIpsAt,
     });
     this.#lane = new Lane({
       lane: start.lane,

@@ -9,6 +9,7 @@
  */
 import { invariant } from "../base/invariant.ts";
 import type { BulkTask } from "../forward/bulk_transfer.ts";
+import type { AddressAndPort } from "../forward/flow_targets.ts";
 import type { LocalService } from "../forward/local_services.ts";
 import type { Slab } from "../memory/slab.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
@@ -22,6 +23,12 @@ export interface StackConfig {
   readonly gso: boolean;
   /** Ports of this host that peers reach through the stack. */
   readonly services: readonly LocalService[];
+  /** Name servers of this host, for services that lead to them. */
+  readonly resolvers?: readonly Uint8Array[];
+  /** Prefixes of this host's network that peers reach through the stack. */
+  readonly served?: readonly Prefix[];
+  /** Where the peers' WireGuard sockets are. */
+  readonly endpoints?: readonly AddressAndPort[];
   /** A bulk transfer to take part in, for `demo` and benches. */
   readonly bulk?: BulkTask;
 }

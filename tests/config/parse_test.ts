@@ -144,6 +144,7 @@ Deno.test("[Longhaul] is read, as it stands and behind #:", () => {
       netstackGso: true,
     },
     localServices: [],
+    serve: [],
   };
   assertEquals(clean(INTERFACE + lines.join("\n")).longhaul, expected as NodeConfig["longhaul"]);
   const marked = lines.map((line, i) => (i & 1 ? "#: " : "  #:") + line).join("\n");
@@ -416,8 +417,8 @@ Deno.test("an unknown section is refused, not ignored, and its keys are not repo
 
 Deno.test("what is not supported yet is refused by name, never ignored", () => {
   assertEquals(
-    refused(`${INTERFACE}[Longhaul]\nServe = 10.0.0.0/8`),
-    "f:4:9: error: Serve: not supported yet; remove the line",
+    refused(`${INTERFACE}[Longhaul]\nLanes = 4`),
+    "f:4:9: error: Lanes: not supported yet; remove the line",
   );
   assertEquals(
     refused(`${INTERFACE}[Longhaul]\nMode = hybrid`),

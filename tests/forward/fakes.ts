@@ -57,6 +57,8 @@ export class FakeHost implements HostSockets {
   readonly openErrors: number[] = [];
   /** UDP ports that refuse, each as "length of the address:port". */
   readonly deadPorts = new Set<string>();
+  /** Addresses of the host's own, as texts of their bytes. */
+  readonly ownAddresses = new Set<string>();
   #events: { token: number; events: number }[] = [];
   #polled: { token: number; events: number }[] = [];
 
@@ -122,6 +124,10 @@ export class FakeHost implements HostSockets {
 
   connectTcp(address: Uint8Array, port: number, token: number): number {
     return this.#openSocket(address, port, token);
+  }
+
+  isOwnAddress(address: Uint8Array): boolean {
+    return this.ownAddresses.has(String(address));
   }
 
   connectUdp(address: Uint8Array, port: number, token: number): number {

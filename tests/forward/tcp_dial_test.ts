@@ -176,7 +176,7 @@ Deno.test("events of a flow that is over touch nothing", () => {
 Deno.test("other services can be offered while flows exist", () => {
   const scene = new Scene();
   const { socket, connection } = scene.open();
-  scene.forwarder.setServices([{ ...WEB, firstPort: 81, lastPort: 81 }]);
+  scene.forwarder.setReachable({ services: [{ ...WEB, firstPort: 81, lastPort: 81 }] });
   assertEquals(scene.syn().answer, "refused");
   assertEquals(scene.syn({ localPort: 81 }).answer, "none");
   connection.deliver([1]);

@@ -1,5 +1,5 @@
 /** A SYN for which nobody has decided yet: what it said, and nothing else. */
-import type { IpPath } from "../output.ts";
+import { type IpPath, Unreachable } from "../output.ts";
 import type { Connection } from "./connection.ts";
 import { ECN_SETUP } from "./ecn.ts";
 import type { TcpSegment } from "./segment.ts";
@@ -9,7 +9,7 @@ import type { PendingTcp, TcpAcceptor, TcpConnection, TcpFlow, TcpHandler } from
 export interface PendingHost {
   acceptPending(pending: PendingSyn, handler: TcpHandler): Connection;
   refusePending(pending: PendingSyn): void;
-  rejectPending(pending: PendingSyn): void;
+  rejectPending(pending: PendingSyn, reason: Unreachable): void;
   dropPending(pending: PendingSyn): void;
 }
 
@@ -56,8 +56,8 @@ export class PendingSyn implements PendingTcp {
     if (!this.isDecided) this.host.refusePending(this);
   }
 
-  unreachable(): void {
-    if (!this.isDecided) this.host.rejectPending(this);
+  unreachable(reason: Unreachable = Unreachable.Host): void {
+    if (!this.isDecided) this.host.rejectPending(this, reason);
   }
 
   drop(): void {

@@ -10,7 +10,7 @@ import { IPV6_HEADER_BYTES, writeIpv6Header } from "../../wire/ipv6.ts";
 import { TCP_HEADER_BYTES, TcpFlag, writeTcpHeader } from "../../wire/tcp.ts";
 import type { BufferPool } from "../buffer_pool.ts";
 import { InboundDatagram } from "../inbound.ts";
-import { type IpOutput, type IpPath, Unreachable } from "../output.ts";
+import type { IpOutput, IpPath, Unreachable } from "../output.ts";
 import { MSS_DEFAULT_V4, MSS_DEFAULT_V6, MSS_MIN, type TcpLimits } from "./limits.ts";
 import type { PendingSyn } from "./pending_syn.ts";
 import { Receiver } from "./receiver.ts";
@@ -72,14 +72,18 @@ export class SynAnswers {
    * Answers a pending SYN with an ICMP error. When `offered`, its datagram, is gone already, one like
    * it is made to be quoted. After a SYN cookie the other end has a connection, which RST ends.
    */
-  unreachable(pending: PendingSyn, offered: InboundDatagram | null): void {
+  unreachable(
+    pending: PendingSyn,
+    reason: Unreachable,
+    offered: InboundDatagram | null,
+  ): void {
     const { output, pool } = this.#options;
     if (pending.hasCookie) this.refuse(pending);
-    else if (offered !== null) output.sendUnreachable(offered, Unreachable.Host);
+    else if (offered !== null) output.sendUnreachable(offered, reason);
     else {
       const at = pool.allocate(IPV6_HEADER_BYTES + TCP_HEADER_BYTES);
       if (at === 0) return;
-      output.sendUnreachable(this.#quote(pending, at), Unreachable.Host);
+      output.sendUnreachable(this.#quote(pending, at), reason);
       pool.free(at);
     }
   }

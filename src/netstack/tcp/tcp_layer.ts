@@ -20,7 +20,7 @@ import type { BufferPool } from "../buffer_pool.ts";
 import type { DropCounters } from "../counters.ts";
 import { FlowTable } from "../flow_table.ts";
 import type { InboundDatagram, InboundError } from "../inbound.ts";
-import type { IpOutput, IpPath } from "../output.ts";
+import type { IpOutput, IpPath, Unreachable } from "../output.ts";
 import { TimerHeap } from "../timer_heap.ts";
 import { Connection, type ConnectionHost } from "./connection.ts";
 import { Cubic } from "./cubic.ts";
@@ -309,8 +309,8 @@ export class TcpLayer implements ConnectionHost, PendingHost {
     this.dropPending(pending);
   }
 
-  rejectPending(pending: PendingSyn): void {
-    this.#answers.unreachable(pending, this.#offered);
+  rejectPending(pending: PendingSyn, reason: Unreachable): void {
+    this.#answers.unreachable(pending, reason, this.#offered);
     this.dropPending(pending);
   }
 
