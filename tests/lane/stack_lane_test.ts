@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { DropReason } from "../../src/base/drop_reason.ts";
 import { Errno } from "../../src/base/errno.ts";
+import { SeededRandom } from "../../src/base/random.ts";
 import { LaneCounter } from "../../src/lane/counters.ts";
 import { Divert } from "../../src/lane/inbound_sink.ts";
 import { DIVERT_NODES } from "../../src/lane/shared_state.ts";
@@ -456,3 +457,33 @@ for (const mss of [1, 99, 511, 512, 536]) {
     assert(stack.link.isEmpty);
   });
 }
+
+Deno.test("damaged segments are counted or carried, and never end the loop", () => {
+  const seed = 99;
+  const random = new SeededRandom(seed);
+  const { fixture, stack } = setUp({ sealBatches: 3 });
+  fixture.addKeypair(1);
+  fixture.allow(1, 0, 0);
+  for (let run = 0; run < 3000; run++) {
+    const { packet, gso } = tcpSegment(random.below(4000), run);
+    for (let i = random.below(4); i > 0; i--) packet[random.below(60)] = random.below(256);
+    const headerBytes = random.below(4) > 0 ? gso.headerBytes : random.below(65);
+    const sent = stack.send(packet.subarray(0, Math.max(headerBytes, packet.length)), {
+      type: random.below(8) === 0 ? random.below(256) : gso.type,
+      mss: random.below(8) === 0 ? random.below(3) : gso.mss,
+      needsCsum: random.below(8) > 0,
+      csumOffset: random.below(8) === 0 ? random.below(256) : 16,
+      l3HeaderBytes: random.below(8) === 0 ? random.below(256) : 20,
+      headerBytes: Math.min(headerBytes, packet.length),
+    });
+    assert(sent);
+    if (run % 10 === 0) fixture.run();
+  }
+  fixture.run();
+  assertEquals([stack.link.numQueued, stack.pool.usedBytes], [0, 0], `seed ${seed}`);
+  const { packet, gso } = tcpSegment(100);
+  const before = fixture.udp.messages.length;
+  stack.send(packet, gso);
+  fixture.run();
+  assertEquals(fixture.udp.messages.length, before + 1, "a good one leaves as ever");
+});
