@@ -240,7 +240,7 @@ export class LossDetector {
     }
     if (!isDsack) return false;
     rack.onDsack(sndUna, sndNxt);
-    if (recovery.onDsack((sack[1] - sack[0]) | 0)) this.#undo(nowMs);
+    if (recovery.onDsack(sack[0], sack[1])) this.#undo(nowMs);
     return true;
   }
 

@@ -30,6 +30,9 @@ export class Recovery {
   #firstSeq = 0;
   #firstStamp = 0;
   #hasRetransmitted = false;
+  #lowestSeq = 0;
+  /** The threshold when it was over. */
+  #ssthreshBytes = 0;
   /** Retransmitted bytes of this recovery that no DSACK has called superfluous. */
   #doubtfulBytes = 0;
 
@@ -78,16 +81,24 @@ export class Recovery {
     this.#prr.onSent(bytes);
     if (!isRetransmission) return;
     this.#doubtfulBytes += bytes;
+    if (!this.#hasRetransmitted || seqBefore(seq, this.#lowestSeq)) this.#lowestSeq = seq;
     if (this.#hasRetransmitted) return;
     this.#hasRetransmitted = true;
     this.#firstSeq = seq;
     this.#firstStamp = stamp;
   }
 
-  /** A DSACK for `bytes` came; true when all that was sent again had been superfluous. */
-  onDsack(bytes: number): boolean {
-    if (this.phase === Phase.Open || !this.#hasRetransmitted) return false;
-    this.#doubtfulBytes -= bytes;
+  /**
+   * A DSACK for `start .. end - 1` came; true when all that was sent again had been superfluous. The
+   * last one comes a round trip after the recovery: the original had arrived before it.
+   */
+  onDsack(start: number, end: number): boolean {
+    if (!this.#hasRetransmitted || seqBefore(start, this.#lowestSeq)) return false;
+    if (seqAfter(end, this.point)) return false;
+    // What was reduced for another reason meanwhile is not given back.
+    const isOver = this.phase === Phase.Open;
+    if (isOver && this.congestion.ssthreshBytes !== this.#ssthreshBytes) return false;
+    this.#doubtfulBytes -= (end - start) | 0;
     return this.#doubtfulBytes <= 0;
   }
 
@@ -111,7 +122,7 @@ export class Recovery {
   end(nowMs: number): void {
     this.congestion.onRecovered(nowMs);
     this.phase = Phase.Open;
-    this.#hasRetransmitted = false;
+    this.#ssthreshBytes = this.congestion.ssthreshBytes;
   }
 
   #begin(phase: Phase, sndNxt: number): void {

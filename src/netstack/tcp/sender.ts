@@ -160,7 +160,8 @@ export class Sender {
     const windowBefore = this.sndWnd;
     const ackedBytes = (segment.ack - this.sndUna) | 0;
     this.updateWindow(segment);
-    if (this.outstandingBytes === 0) return;
+    // A DSACK may come when nothing is in flight any more.
+    if (this.outstandingBytes === 0 && segment.sackCount === 0) return;
     if (this.ecn.shouldSlowDown(segment.flags, segment.ack, this.sndNxt)) this.#slowDown(nowMs);
     const isDuplicate = ackedBytes === 0 && segment.length === 0 && this.sndWnd === windowBefore;
     this.loss.onAck(segment, ackedBytes, isDuplicate, nowMs);

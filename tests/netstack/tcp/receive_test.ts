@@ -154,13 +154,13 @@ tcpTest(
 );
 
 tcpTest(
-  "SACK blocks ride on data too, and leave no segment longer than the path takes",
+  "SACK blocks are told before data that goes out in the same turn",
   `
     ${passive({ mss: 1460 })}
-    < . 1001:1101(100) ack 1 win 512
-    > . 1:1(0) ack 1 <sack 1001:1101>
+    << . 1001:1101(100) ack 1 win 512
     write 4000
-    > ...
+    > . 1:1(0) ack 1 <sack 1001:1101>
+    > P. 1:4001(4000) ack 1 gso 1460
   `,
 );
 
