@@ -89,6 +89,10 @@ export interface RootlessOptions {
   readonly mode?: string;
   /** Descriptors that the node may have open. */
   readonly openFiles?: number;
+  /** What the other end may reach through the node beside its own addresses. */
+  readonly served?: readonly string[];
+  /** Called before the rootless node starts, with its namespace. */
+  readonly prepare?: (home: string) => Promise<void>;
   /** Runs a copy of the project that belongs to nobody, instead of this one. */
   readonly freshCopy?: boolean;
 }
@@ -108,7 +112,7 @@ export async function startRootless(
   const kernel = await NodeProcess.start(net, options.kind ?? "wireguard-go", away);
   const homePeer = {
     publicKey: homeKey.publicKey,
-    allowedIps: [`${INNER_V4}/32`, `${INNER_V6}/128`],
+    allowedIps: [`${INNER_V4}/32`, `${INNER_V6}/128`, ...options.served ?? []],
   };
   await kernel.configure({ privateKey: awayKey.privateKey, listenPort: 51_820 }, [homePeer]);
   const mtu = options.mtu ?? 1420;
@@ -140,6 +144,7 @@ ${longhaul.join("\n")}
   Deno.chownSync(file, NOBODY, NOBODY);
   if (options.freshCopy) await copyProject(`${sandbox}/home/longhaul`);
   const mode = options.mode === undefined ? [] : ["--mode", options.mode];
+  await options.prepare?.(home);
   const argv = asNobody(sandbox, command("up", file, ...mode)).map((word) =>
     options.freshCopy ? word.replace(`${sandbox}/project`, `${sandbox}/home/longhaul`) : word
   );
