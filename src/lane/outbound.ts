@@ -60,7 +60,12 @@ export class Outbound {
     this.#send = send;
     this.#transmitter = transmitter;
     this.#staging = new StagingStore(context.slab, plan.stagingAt);
-    this.#unreachables = new Unreachables(context, sink, plan.scratchAt + LANE_SCRATCH_ICMP);
+    this.#unreachables = new Unreachables(
+      context,
+      sink,
+      plan.scratchAt + LANE_SCRATCH_ICMP,
+      plan.tunReadAt,
+    );
     this.#policy = policy;
     this.#allowedIpsAt = context.tables.plan.allowedIpsAt;
     this.#tunReadAt = plan.tunReadAt;

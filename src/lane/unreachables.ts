@@ -4,7 +4,7 @@
  * this host would be refused as a martian source on the way in. At most `PER_SECOND` are sent.
  */
 import type { SuperPacket } from "../offload/super_packet.ts";
-import { writeUnreachable } from "../wire/icmp.ts";
+import { ICMP_ERROR_BYTES_MAX, writeUnreachable } from "../wire/icmp.ts";
 import { LaneCounter } from "./counters.ts";
 import type { LaneContext } from "./lane_context.ts";
 import type { InboundSink } from "./inbound_sink.ts";
@@ -16,32 +16,47 @@ export class Unreachables {
   readonly #context: LaneContext;
   readonly #sink: InboundSink;
   readonly #packetAt: number;
+  readonly #joinAt: number;
   #windowStartMs = 0;
   #sentInWindow = 0;
 
-  /** `scratchAt`: room for a vnet header and an error message (2 KiB). */
-  constructor(context: LaneContext, sink: InboundSink, scratchAt: number) {
+  /**
+   * `scratchAt`: room for a vnet header and an error message (2 KiB). `joinAt`: room for the beginning
+   * of a packet of two parts (2 KiB), free whenever `answer` is called for one.
+   */
+  constructor(context: LaneContext, sink: InboundSink, scratchAt: number, joinAt: number) {
     this.#context = context;
     this.#sink = sink;
     this.#packetAt = scratchAt + 64;
+    this.#joinAt = joinAt;
   }
 
   /** Tells the sender of `packet` that its destination cannot be reached. */
   answer(packet: SuperPacket): void {
     if (!this.#mayAnswer()) return;
     const { slab, kernel, channels } = this.#context;
-    const sourceAt = packet.destinationAt;
+    const { destinationAt: sourceAt, isContiguous } = packet;
     const bytes = writeUnreachable(
       slab,
       kernel,
       this.#packetAt,
-      packet.at,
-      packet.contiguousBytes,
+      isContiguous ? packet.at : this.#join(packet),
+      isContiguous ? packet.bytes : Math.min(packet.bytes, ICMP_ERROR_BYTES_MAX),
       sourceAt,
     );
     if (bytes === 0) return;
     this.#sink.deliverSingle(this.#packetAt, bytes);
     channels.counters.add(LaneCounter.IcmpUnreachables, 1);
+  }
+
+  /** Puts as much of a packet of two parts together as an error quotes. */
+  #join(packet: SuperPacket): number {
+    const { at, bytes, headerBytes, payloadAt } = packet;
+    const { u8 } = this.#context.slab;
+    const quotedBytes = Math.min(bytes, ICMP_ERROR_BYTES_MAX) - headerBytes;
+    u8.copyWithin(this.#joinAt, at, at + headerBytes);
+    u8.copyWithin(this.#joinAt + headerBytes, payloadAt, payloadAt + quotedBytes);
+    return this.#joinAt;
   }
 
   #mayAnswer(): boolean {
