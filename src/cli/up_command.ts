@@ -4,7 +4,6 @@
  * endpoints. Everything after that goes with the interface, or is undone at the end.
  */
 import { systemClock } from "../../ffi/clock.ts";
-import { getEnvironment } from "../../ffi/environment.ts";
 import { canonicalPath } from "../../ffi/files.ts";
 import { killProcess, ownProcessId, SIGKILL } from "../../ffi/process.ts";
 import { resolveHost } from "../../ffi/resolver.ts";
@@ -20,15 +19,16 @@ import { Ending } from "../daemon/ending.ts";
 import { EndpointResolver, type FoundEndpoint } from "../daemon/endpoint_resolver.ts";
 import { defaultRouteMtu, endpointMtus, tunnelMtu } from "../daemon/interface_mtu.ts";
 import { interfaceExists } from "../daemon/interface_setup.ts";
-import { parseLogLevel, setUpLog } from "../daemon/log_setup.ts";
+import { announce, chooseLogLevel, setUpLog } from "../daemon/log_setup.ts";
 import { uapiPath } from "../daemon/paths.ts";
 import { SetupError } from "../daemon/setup_error.ts";
 import { clearLeftovers, TunnelChanges } from "../daemon/tunnel_changes.ts";
 import type { SocketAddress } from "../wireguard/configuration.ts";
 import { equalBytes, wipe } from "../wireguard/bytes.ts";
 import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
-import type { CommandSpec } from "./command_spec.ts";
+import type { CommandSpec, Flags } from "./command_spec.ts";
 import { type ConfigPlace, findConfig, readConfig } from "./config_file.ts";
+import { LOG_FLAGS } from "./log_flags.ts";
 import { chooseEncryptors, sessionLimits, testFault } from "./environment.ts";
 
 /** How long the start waits for the names of endpoints; later ones are used when they come. */
@@ -39,22 +39,26 @@ export const upCommand: CommandSpec = {
   summary: "bring up the tunnel that a config file describes, until a signal",
   words: "FILE|NAME",
   count: { min: 1, max: 1, rule: "up takes a config file or the name of one" },
-  flags: [],
+  flags: LOG_FLAGS,
   examples: [
     ["up ./wg0.conf", "the tunnel of a config file"],
     ["up wg0", "the same for /etc/wireguard/wg0.conf"],
   ],
-  run: ({ words }) => runUp(words[0]),
+  run: ({ words, flags }) => runUp(words[0], flags),
 };
 
 /** Runs the command; resolves with the exit code when the tunnel has ended. */
-async function runUp(argument: string): Promise<number> {
+async function runUp(argument: string, flags: Flags): Promise<number> {
   const place = findConfig(argument);
   const { crypto } = selectNoiseCrypto();
   const publicKeyOf = (privateKey: Uint8Array) => crypto.x25519PublicKey(privateKey);
   const config = readConfig(place, publicKeyOf);
   if (config === null) return 1;
-  const log = setUpLog(place.interfaceName, parseLogLevel(getEnvironment("LOG_LEVEL") || "info"));
+  const log = setUpLog(
+    place.interfaceName,
+    chooseLogLevel(flags.text("log-level")),
+    flags.text("log-format"),
+  );
   checkFree(place.interfaceName, config);
   await clearLeftovers(place.interfaceName, log);
   const resolver = new EndpointResolver(config.device.peers, {
@@ -131,8 +135,10 @@ async function runInterface(
     const port = await setUp(daemon, tunnel, changes);
     if (!daemon.isEnding) {
       const key = tunnel.publicKey === null ? "no key" : formatKeyBase64(tunnel.publicKey);
-      console.error(
-        `longhaul: ${daemon.interfaceName} is up, UDP port ${port}, MTU ${tunnel.mtu}, ` +
+      daemon.ready();
+      announce(
+        log,
+        `${daemon.interfaceName} is up, UDP port ${port}, MTU ${tunnel.mtu}, ` +
           `public key ${key}`,
       );
     }
@@ -149,6 +155,7 @@ async function runInterface(
 /** Makes the daemon what the config says; returns its UDP port. */
 async function setUp(daemon: Daemon, tunnel: Tunnel, changes: TunnelChanges): Promise<number> {
   const { config, resolver, mtu } = tunnel;
+  daemon.peerNames.replace(config.device.peers);
   daemon.node.apply(toDeviceChange(config.device, (endpoint) => resolver.addressOf(endpoint)));
   wipeKeys(config.device);
   resolver.tell((found) => setEndpoint(daemon, found));

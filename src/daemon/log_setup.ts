@@ -20,7 +20,7 @@ import {
 } from "./log_format.ts";
 import { CountingSink, datagramSink, descriptorSink } from "./log_sink.ts";
 import { SetupError } from "./setup_error.ts";
-import { painterFor, STDERR_FD } from "./terminal.ts";
+import { painterFor, STDERR_FD, writeText } from "./terminal.ts";
 
 /** The levels that a user can name, with LogTape's lowest level for each. */
 const LOWEST_LEVELS = {
@@ -35,12 +35,25 @@ const LOWEST_LEVELS = {
 /** The names of the levels. */
 export type LogLevelName = keyof typeof LOWEST_LEVELS;
 
+/** The form that the process's log has. */
+let currentFormat: LogFormat = "text";
+
 const JOURNAL_SOCKET = "/run/systemd/journal/socket";
+
+/** The names, as a list for errors and documents. */
+export const LOG_LEVELS = Object.keys(LOWEST_LEVELS) as readonly LogLevelName[];
 
 /** The level that a value of LOG_LEVEL means; unset and unknown values mean `error`. */
 export function parseLogLevel(value: string | undefined): LogLevelName {
   const name = (value ?? "").toLowerCase();
   return Object.hasOwn(LOWEST_LEVELS, name) ? name as LogLevelName : "error";
+}
+
+/** The level that a flag names, else LOG_LEVEL, else `info`. Throws `SetupError` for another flag. */
+export function chooseLogLevel(flag: string | undefined): LogLevelName {
+  if (flag === undefined) return parseLogLevel(getEnvironment("LOG_LEVEL") || "info");
+  if (Object.hasOwn(LOWEST_LEVELS, flag)) return flag as LogLevelName;
+  throw new SetupError(`"${flag}" is not a log level: expected ${LOG_LEVELS.join(", ")}`);
 }
 
 /** The form that `wanted` or LOG_FORMAT names. Throws `SetupError` for one that does not exist. */
@@ -57,7 +70,8 @@ export function chooseLogFormat(wanted = getEnvironment("LOG_FORMAT")): LogForma
  * asks for; throws `SetupError` when there is no such form.
  */
 export function setUpLog(interfaceName: string, level: LogLevelName, format?: string): Log {
-  const write = recordWriter(chooseLogFormat(format));
+  currentFormat = chooseLogFormat(format);
+  const write = recordWriter(currentFormat);
   configureSync({
     reset: true,
     sinks: { stderr: write },
@@ -67,6 +81,15 @@ export function setUpLog(interfaceName: string, level: LogLevelName, format?: st
     ],
   });
   return new TapeLog(getLogger(["longhaul", interfaceName]));
+}
+
+/**
+ * Says that something the user has asked for is done: a line for people, whatever the level, or a
+ * record where the log is read by programs.
+ */
+export function announce(log: Log, message: string): void {
+  if (currentFormat !== "text") log.info(message, { event: "announcement" });
+  else writeText(STDERR_FD, `longhaul: ${message}\n`);
 }
 
 /** A function that formats and writes records. */

@@ -220,6 +220,14 @@ export class TunNode implements ConfigurationTarget {
     };
   }
 
+  /** The node in one line: `wg0: 2 of 3 peers in session, UDP port 51820`. */
+  summary(): string {
+    const peers = [...this.#control.device.traffic()];
+    const live = peers.filter(({ hasSession }) => hasSession).length;
+    const port = this.#sockets.port === 0 ? "no UDP port" : `UDP port ${this.#sockets.port}`;
+    return `${this.#options.tun.name}: ${live} of ${peers.length} peers in session, ${port}`;
+  }
+
   #offloads(): Map<string, OffloadState> {
     const { sendMessagesMax, udpGro, tun, tunGro } = this.#options;
     const wanted: [string, boolean][] = [

@@ -81,6 +81,8 @@ export interface PeerTraffic {
   readonly txBytes: number;
   /** Changes whenever its endpoint, or the address that we send from, does. */
   readonly endpointVersion: number;
+  /** Whether packets to it can be sealed, or could be until a moment ago. */
+  readonly hasSession: boolean;
 }
 
 /** A WireGuard device, less its data plane. */
@@ -248,6 +250,7 @@ export class Device implements ConfigurationTarget {
         publicKey,
         keyText,
         endpointVersion: table.word(slot, PeerWord.EndpointVersion),
+        hasSession: table.word(slot, PeerWord.Current) >= 0,
         rxBytes: table.field(slot, PeerField.RxBytes) +
           table.field(slot, PeerField.HandshakeRxBytes),
         txBytes: table.field(slot, PeerField.TxBytes) +
