@@ -27,6 +27,26 @@ export async function snapshot(namespace: string): Promise<string> {
   return parts.join("\n");
 }
 
+/** `argv` in a mount namespace of its own that `script` has prepared. */
+export function inOwnMounts(script: readonly string[], argv: readonly string[]): string[] {
+  return ["unshare", "--mount", "sh", "-c", [...script, 'exec "$@"'].join(" && "), "sh", ...argv];
+}
+
+/** The lines of such a script that hide programs, links followed. */
+export function hiding(...programs: string[]): string[] {
+  const paths = new Set<string>();
+  for (const folder of ["/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin"]) {
+    for (const program of programs) {
+      try {
+        paths.add(Deno.realPathSync(`${folder}/${program}`));
+      } catch {
+        // Not there.
+      }
+    }
+  }
+  return [...paths].map((path) => `mount --bind /dev/null ${path}`);
+}
+
 /** A resolvconf that keeps what it is told in a folder; the programs of `env` find it first. */
 export interface ResolvconfStub {
   readonly env: Record<string, string>;
