@@ -5,6 +5,7 @@ import { genkeyCommand } from "./genkey_command.ts";
 import { genpskCommand } from "./genpsk_command.ts";
 import { addconfCommand, setconfCommand, syncconfCommand } from "./load_commands.ts";
 import { pubkeyCommand } from "./pubkey_command.ts";
+import { reloadCommand } from "./reload_command.ts";
 import { setCommand } from "./set_command.ts";
 import { showCommand } from "./show_command.ts";
 import { showconfCommand } from "./showconf_command.ts";
@@ -14,6 +15,7 @@ import { upCommand } from "./up_command.ts";
 export const COMMANDS: readonly CommandSpec[] = [
   upCommand,
   downCommand,
+  reloadCommand,
   statusCommand,
   showCommand,
   showconfCommand,

@@ -4,7 +4,7 @@ import { interfaceIndex } from "../../ffi/socket.ts";
 import { cString } from "../../ffi/memory.ts";
 import { formatDiagnostic } from "../config/diagnostic.ts";
 import { interfaceNameOf, isInterfaceName, modeWarning } from "../config/file_name.ts";
-import { parseConfig } from "../config/parse.ts";
+import { parseConfig, type ParseResult } from "../config/parse.ts";
 import type { PublicKeyOf } from "../config/peers.ts";
 import type { NodeConfig } from "../config/types.ts";
 import { routingTableNumber } from "../daemon/routing_table_names.ts";
@@ -59,12 +59,27 @@ export function readConfig(place: ConfigPlace, publicKeyOf: PublicKeyOf): NodeCo
   if (!exists(path)) throw new SetupError(`There is no config file ${path}`);
   const warning = modeWarning(path, fileStatus(path)?.mode ?? 0);
   if (warning !== null) console.error(`longhaul: warning: ${warning}`);
-  const { config, diagnostics } = parseConfig(readTextFile(path, CONFIG_BYTES_MAX), {
+  const { config, diagnostics } = parseConfigFile(path, publicKeyOf);
+  for (const diagnostic of diagnostics) console.error(formatDiagnostic(diagnostic));
+  return config;
+}
+
+/** Reads and parses a config file, and prints nothing. Throws `SystemCallError`, `SetupError`. */
+export function parseConfigFile(path: string, publicKeyOf: PublicKeyOf): ParseResult {
+  if (!exists(path)) throw new SetupError(`There is no config file ${path}`);
+  return parseConfigText(readTextFile(path, CONFIG_BYTES_MAX), path, publicKeyOf);
+}
+
+/** Parses the text of a config file as this machine reads it. */
+export function parseConfigText(
+  text: string,
+  path: string,
+  publicKeyOf: PublicKeyOf,
+): ParseResult {
+  return parseConfig(text, {
     file: path,
     publicKeyOf,
     interfaceIndex: (name) => Math.max(0, interfaceIndex(cString(name))),
     routingTable: routingTableNumber,
   });
-  for (const diagnostic of diagnostics) console.error(formatDiagnostic(diagnostic));
-  return config;
 }

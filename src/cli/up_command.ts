@@ -11,7 +11,7 @@ import { closeUdpSockets, openUdpSockets } from "../../ffi/udp_open.ts";
 import { isUnixLive } from "../../ffi/unix_socket.ts";
 import type { Log } from "../base/log.ts";
 import { isNamed, toDeviceChange, wipeKeys } from "../config/device_change.ts";
-import type { NodeConfig } from "../config/types.ts";
+import type { DeviceConfig, NodeConfig } from "../config/types.ts";
 import { formatKeyBase64 } from "../control/key_text.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
 import { type Daemon, SOCKET_BUFFER_BYTES, startDaemon } from "../daemon/daemon.ts";
@@ -21,13 +21,14 @@ import { defaultRouteMtu, endpointMtus, tunnelMtu } from "../daemon/interface_mt
 import { interfaceExists } from "../daemon/interface_setup.ts";
 import { announce, chooseLogLevel, setUpLog } from "../daemon/log_setup.ts";
 import { uapiPath } from "../daemon/paths.ts";
+import { Reloader } from "../daemon/reloader.ts";
 import { SetupError } from "../daemon/setup_error.ts";
 import { clearLeftovers, TunnelChanges } from "../daemon/tunnel_changes.ts";
 import type { SocketAddress } from "../wireguard/configuration.ts";
 import { equalBytes, wipe } from "../wireguard/bytes.ts";
 import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
 import type { CommandSpec, Flags } from "./command_spec.ts";
-import { type ConfigPlace, findConfig, readConfig } from "./config_file.ts";
+import { type ConfigPlace, findConfig, parseConfigFile, readConfig } from "./config_file.ts";
 import { LOG_FLAGS } from "./log_flags.ts";
 import { chooseEncryptors, sessionLimits, testFault } from "./environment.ts";
 
@@ -61,7 +62,22 @@ async function runUp(argument: string, flags: Flags): Promise<number> {
   );
   checkFree(place.interfaceName, config);
   await clearLeftovers(place.interfaceName, log);
-  const resolver = new EndpointResolver(config.device.peers, {
+  const resolver = newResolver(config.device, log);
+  const { privateKey } = config.device;
+  const publicKey = privateKey === undefined ? null : publicKeyOf(privateKey);
+  const tunnel: Tunnel = { config, resolver, mtu: 0, publicKey, log };
+  try {
+    await resolver.firstRound(NAMES_WAIT_MS);
+    tunnel.mtu = config.interface.mtu ?? findMtu(config, resolver);
+    return await run(place, tunnel);
+  } finally {
+    tunnel.resolver.stop();
+    wipeKeys(config.device);
+  }
+}
+
+function newResolver({ peers }: DeviceConfig, log: Log): EndpointResolver {
+  return new EndpointResolver(peers, {
     lookUp: async ({ host, port }) => ({ ...await resolveHost(host), port }),
     schedule: (action, delayMs) => {
       const timer = setTimeout(action, delayMs);
@@ -70,23 +86,14 @@ async function runUp(argument: string, flags: Flags): Promise<number> {
     nowMs: () => systemClock.nowMs(),
     log,
   });
-  try {
-    await resolver.firstRound(NAMES_WAIT_MS);
-    const mtu = config.interface.mtu ?? findMtu(config, resolver);
-    const { privateKey } = config.device;
-    const publicKey = privateKey === undefined ? null : publicKeyOf(privateKey);
-    return await run(place, { config, resolver, mtu, publicKey, log });
-  } finally {
-    resolver.stop();
-    wipeKeys(config.device);
-  }
 }
 
 /** A tunnel that only needs to be started. */
 interface Tunnel {
   readonly config: NodeConfig;
-  readonly resolver: EndpointResolver;
-  readonly mtu: number;
+  /** A reload puts another one in its place. */
+  resolver: EndpointResolver;
+  mtu: number;
   readonly publicKey: Uint8Array | null;
   readonly log: Log;
 }
@@ -117,8 +124,9 @@ async function runInterface(
   changes: TunnelChanges,
   ending: Ending,
 ): Promise<number> {
-  const { config, log, resolver } = tunnel;
+  const { config, log } = tunnel;
   const { longhaul } = config;
+  const hangUp = new HangUp();
   const daemon = await startDaemon({
     interfaceName: place.interfaceName,
     log,
@@ -127,7 +135,7 @@ async function runInterface(
     offload: longhaul.offload,
     limits: sessionLimits(),
     fault: testFault(),
-    onEvent: (event) => lookUpAgain(resolver, event),
+    onEvent: (event) => lookUpAgain(tunnel.resolver, event),
     ending,
     beforeEnd: () => changes.beforeEnd(),
   });
@@ -135,6 +143,7 @@ async function runInterface(
     const port = await setUp(daemon, tunnel, changes);
     if (!daemon.isEnding) {
       const key = tunnel.publicKey === null ? "no key" : formatKeyBase64(tunnel.publicKey);
+      hangUp.attach(serveReloads(daemon, place, tunnel));
       daemon.ready();
       announce(
         log,
@@ -167,6 +176,51 @@ async function setUp(daemon: Daemon, tunnel: Tunnel, changes: TunnelChanges): Pr
     status: () => daemon.node.status(),
   });
   return port;
+}
+
+/** SIGHUP: a reload as soon as there is something to load again. */
+class HangUp {
+  #reload: (() => Promise<void>) | null = null;
+  #isWanted = false;
+
+  constructor() {
+    Deno.addSignalListener("SIGHUP", () => {
+      if (this.#reload === null) this.#isWanted = true;
+      else this.#reload();
+    });
+  }
+
+  attach(reload: () => Promise<void>): void {
+    this.#reload = reload;
+    if (this.#isWanted) reload();
+  }
+}
+
+/** Serves the requests that load the config again; returns what a signal is to call. */
+function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): () => Promise<void> {
+  const { log } = tunnel;
+  const { crypto } = selectNoiseCrypto();
+  const path = canonicalPath(place.path) ?? place.path;
+  const reloader = new Reloader(tunnel.config, {
+    path,
+    interfaceName: daemon.interfaceName,
+    node: daemon.node,
+    read: () => parseConfigFile(path, (privateKey) => crypto.x25519PublicKey(privateKey)),
+    peerNames: daemon.peerNames,
+    log,
+    resolveAnew: async (device) => {
+      const resolver = newResolver(device, log);
+      await resolver.firstRound(NAMES_WAIT_MS);
+      return resolver;
+    },
+    onApplied: (resolver) => {
+      tunnel.resolver.stop();
+      tunnel.resolver = resolver;
+      resolver.tell((found) => setEndpoint(daemon, found));
+    },
+  });
+  for (const [name, handler] of reloader.requests()) daemon.requests.set(name, handler);
+  return () => reloader.reloadForSignal();
 }
 
 /** For tests: a function that kills the process when it is called for the n-th time. */
