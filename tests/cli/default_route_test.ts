@@ -233,9 +233,9 @@ routeTest("a table that somebody else uses is passed over", async (net) => {
   const space = await lonelyHost(net);
   await net.ip(space, [
     "route add 10.66.0.0/16 via 192.0.2.2 table 51820",
-    "rule add to fd66::/64 lookup 51821",
     "rule add fwmark 51822 lookup main",
   ]);
+  await run(["ip", "-n", space, "-6", "rule", "add", "to", "fd66::/64", "lookup", "51821"]);
   const before = await snapshot(space);
   const up = await Foreground.up(
     net,
