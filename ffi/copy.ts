@@ -82,3 +82,8 @@ export function removeTree(path: string): void {
   for (const name of listFolder(path)) removeTree(`${path}/${name}`);
   removeFolder(path);
 }
+
+/** Gives a file or a folder another name in the same file system. */
+export function renamePath(from: string, to: string): void {
+  orThrow(checked(libc().rename(cString(from), cString(to))), `rename("${from}", "${to}")`);
+}

@@ -5,6 +5,7 @@ import { genkeyCommand } from "./genkey_command.ts";
 import { genpskCommand } from "./genpsk_command.ts";
 import { addconfCommand, setconfCommand, syncconfCommand } from "./load_commands.ts";
 import { pubkeyCommand } from "./pubkey_command.ts";
+import { serviceInstallCommand, serviceRemoveCommand } from "./service_command.ts";
 import { reloadCommand } from "./reload_command.ts";
 import { setCommand } from "./set_command.ts";
 import { showCommand } from "./show_command.ts";
@@ -26,4 +27,6 @@ export const COMMANDS: readonly CommandSpec[] = [
   genkeyCommand,
   genpskCommand,
   pubkeyCommand,
+  serviceInstallCommand,
+  serviceRemoveCommand,
 ];
