@@ -1,4 +1,5 @@
 /** Finding and reading the config file that a command line names. */
+import { effectiveUserId } from "../../ffi/environment.ts";
 import { exists, fileStatus, readTextFile } from "../../ffi/files.ts";
 import { interfaceIndex } from "../../ffi/socket.ts";
 import { cString } from "../../ffi/memory.ts";
@@ -8,6 +9,7 @@ import { parseConfig, type ParseResult } from "../config/parse.ts";
 import type { PublicKeyOf } from "../config/peers.ts";
 import type { NodeConfig } from "../config/types.ts";
 import { routingTableNumber } from "../daemon/routing_table_names.ts";
+import { stateFolder } from "../daemon/paths.ts";
 import { SetupError } from "../daemon/setup_error.ts";
 import { UsageError } from "./environment.ts";
 
@@ -30,7 +32,7 @@ export function findConfig(argument: string): ConfigPlace {
   const isPath = argument.includes("/") || argument.endsWith(".conf");
   if (!isPath) {
     checkInterfaceName(argument);
-    return { path: `${CONFIG_FOLDER}/${argument}.conf`, interfaceName: argument };
+    return { path: pathOfName(argument), interfaceName: argument };
   }
   const interfaceName = interfaceNameOf(argument);
   if (interfaceName === null) {
@@ -40,6 +42,16 @@ export function findConfig(argument: string): ConfigPlace {
     );
   }
   return { path: argument, interfaceName };
+}
+
+/** A name means wg-quick's folder, and else what `up` has made in the state folder. */
+function pathOfName(name: string): string {
+  const shared = `${CONFIG_FOLDER}/${name}.conf`;
+  const state = stateFolder();
+  const own = state === null ? shared : `${state}/${name}.conf`;
+  // Users other than root may not look into wg-quick's folder.
+  if (!exists(own)) return shared;
+  return effectiveUserId() === 0 && exists(shared) ? shared : own;
 }
 
 const INTERFACE_NAME_RULE = "1 to 15 characters of a-z A-Z 0-9 _ = + . -";
