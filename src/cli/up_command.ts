@@ -18,6 +18,7 @@ import { type Daemon, SOCKET_BUFFER_BYTES, startDaemon } from "../daemon/daemon.
 import { Ending } from "../daemon/ending.ts";
 import { EndpointResolver, type FoundEndpoint } from "../daemon/endpoint_resolver.ts";
 import { defaultRouteMtu, endpointMtus, tunnelMtu } from "../daemon/interface_mtu.ts";
+import { isPartOfEverything } from "../daemon/default_route.ts";
 import { interfaceExists } from "../daemon/interface_setup.ts";
 import { announce, chooseLogLevel, setUpLog } from "../daemon/log_setup.ts";
 import { uapiPath } from "../daemon/paths.ts";
@@ -171,11 +172,20 @@ async function setUp(daemon: Daemon, tunnel: Tunnel, changes: TunnelChanges): Pr
   const port = daemon.node.openSockets();
   await changes.onInterface({
     mtu,
-    endpoints: knownEndpoints(config, resolver).map(({ address }) => address),
+    endpoints: () => knownEndpoints(config, resolver).map(({ address }) => address),
+    whenReachable: whenReachable(config.device, resolver),
     setFwmark: (fwmark) => daemon.node.apply({ fwmark, peers: [] }),
     status: () => daemon.node.status(),
   });
   return port;
+}
+
+/** When the peers with default routes have addresses; null when they have. */
+function whenReachable({ peers }: DeviceConfig, resolver: EndpointResolver): Promise<void> | null {
+  const unknown = peers.filter((peer) => peer.allowedIps.some(isPartOfEverything))
+    .flatMap(({ endpoint }) => endpoint !== undefined && isNamed(endpoint) ? [endpoint] : [])
+    .filter((endpoint) => resolver.addressOf(endpoint) === null);
+  return unknown.length === 0 ? null : resolver.whenKnown(unknown);
 }
 
 /** SIGHUP: a reload as soon as there is something to load again. */

@@ -71,8 +71,34 @@ export function divideRoutes(
 ): { own: Prefix[]; main: Prefix[] } {
   const threatened = endpoints.filter((address) => !hasWayOfItsOwn(address, mainRoutes));
   const isOwn = (route: Prefix) =>
-    route.bits < SPLIT_BITS || threatened.some((address) => contains(route, whole(address)));
+    isPartOfEverything(route) || threatened.some((address) => contains(route, whole(address)));
   return { own: routes.filter(isOwn), main: routes.filter((route) => !isOwn(route)) };
+}
+
+/** Whether a route is a default one, or a large part of the address space as split ones are. */
+export function isPartOfEverything({ bits }: Prefix): boolean {
+  return bits < SPLIT_BITS;
+}
+
+/**
+ * The endpoints that routes of the main table would lead into the tunnel although that table has
+ * another way for them, each with the route: only a route of its own for the endpoint helps.
+ */
+export function capturedEndpoints(
+  routes: readonly Prefix[],
+  endpoints: readonly Uint8Array[],
+  mainRoutes: readonly Prefix[],
+): { endpoint: Uint8Array; route: Prefix }[] {
+  const longest = (prefixes: readonly Prefix[], address: Uint8Array) =>
+    prefixes.filter((prefix) => contains(prefix, whole(address)))
+      .reduce<Prefix | null>(
+        (best, prefix) => best && best.bits > prefix.bits ? best : prefix,
+        null,
+      );
+  return endpoints.flatMap((endpoint) => {
+    const route = longest(routes, endpoint), way = longest(mainRoutes, endpoint);
+    return route !== null && route.bits > (way?.bits ?? -1) ? [{ endpoint, route }] : [];
+  });
 }
 
 /** Whether the main table leads there by more than its default route. */

@@ -12,8 +12,14 @@
  */
 import type { Log } from "../base/log.ts";
 import type { Hooks, NodeConfig } from "../config/types.ts";
-import type { DeviceStatus, Prefix } from "../wireguard/configuration.ts";
-import { divideRoutes, mainTablePrefixes, setUpDefaultRoute } from "./default_route.ts";
+import { formatAddress, formatPrefix } from "../control/address_text.ts";
+import type { DeviceStatus } from "../wireguard/configuration.ts";
+import {
+  capturedEndpoints,
+  divideRoutes,
+  mainTablePrefixes,
+  setUpDefaultRoute,
+} from "./default_route.ts";
 import { setUpDns } from "./dns.ts";
 import type { Ending } from "./ending.ts";
 import { runHooks } from "./hooks.ts";
@@ -39,7 +45,12 @@ export interface TunnelChangesOptions {
 export interface TunnelDevice {
   readonly mtu: number;
   /** The peers' outer addresses, as far as they are known. */
-  readonly endpoints: readonly Uint8Array[];
+  readonly endpoints: () => readonly Uint8Array[];
+  /**
+   * Resolves when every peer with a default route has an address: its name could not be looked up
+   * through a tunnel that leads to it. Null when all have one.
+   */
+  readonly whenReachable: Promise<void> | null;
   readonly setFwmark: (fwmark: number) => void;
   readonly status: () => DeviceStatus;
 }
@@ -78,6 +89,13 @@ export class TunnelChanges {
     this.#device = device;
     try {
       const index = setUpInterface({ name, addresses, mtu: device.mtu });
+      if (device.whenReachable !== null && config.interface.table === "auto") {
+        this.#warn(
+          "name servers and routes wait until the endpoint of the peer with the default route has " +
+            "an address",
+        );
+        await Promise.race([device.whenReachable, ending.begun]);
+      }
       if (ending.isBegun) return;
       const dns = { interfaceName: name, servers: dnsServers, domains: dnsSearchDomains };
       this.#warn(await setUpDns(this.#record, dns));
@@ -118,7 +136,15 @@ export class TunnelChanges {
     if (typeof table === "number") {
       return await addTunnelRoutes({ name, addresses, routes: config.routes, table }, isEnding);
     }
-    const { own, main } = this.#divide(device);
+    const endpoints = device.endpoints(), mainRoutes = mainTablePrefixes();
+    const { own, main } = divideRoutes(config.routes, endpoints, mainRoutes);
+    for (const { endpoint, route } of capturedEndpoints(main, endpoints, mainRoutes)) {
+      const [address, prefix] = [formatAddress(endpoint), formatPrefix(route)];
+      this.#warn(
+        `the endpoint ${address} lies in the allowed IPs ${prefix}: what the tunnel sends would go ` +
+          `into the tunnel; fix: add a route to ${address}, or leave it out of AllowedIPs`,
+      );
+    }
     await addTunnelRoutes({ name, addresses, routes: main }, isEnding);
     if (own.length === 0 || ending.isBegun) return;
     await setUpDefaultRoute(this.#record, {
@@ -133,10 +159,6 @@ export class TunnelChanges {
       },
       warn: (message) => this.#warn(message),
     });
-  }
-
-  #divide(device: TunnelDevice): { own: Prefix[]; main: Prefix[] } {
-    return divideRoutes(this.#options.config.routes, device.endpoints, mainTablePrefixes());
   }
 
   #save(): void {

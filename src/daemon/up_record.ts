@@ -6,7 +6,6 @@
  * rewritten as a whole for each step, and goes away with the last one. A tunnel that changes nothing
  * but its own interface has none: with the process go the interface, its addresses and its routes.
  */
-import { closeFd } from "../../ffi/descriptor.ts";
 import { effectiveUserId, getEnvironment } from "../../ffi/environment.ts";
 import {
   exists,
@@ -17,7 +16,7 @@ import {
   removeFile,
   writeFileAtomic,
 } from "../../ffi/files.ts";
-import { namespaceIdentity, openOwnNamespace } from "../../ffi/netns.ts";
+import { ownNamespaceName } from "../../ffi/netns.ts";
 import { ownProcessId } from "../../ffi/process.ts";
 import { stateFolder } from "./paths.ts";
 import { SetupError } from "./setup_error.ts";
@@ -67,7 +66,7 @@ export interface RecordContent {
   /** After another boot there is nothing left to undo. */
   readonly bootId: string;
   /** The network namespace that the steps were done in. */
-  readonly namespace: number;
+  readonly namespace: string;
   /** In the order in which they were done. */
   readonly steps: readonly UndoStep[];
 }
@@ -122,7 +121,7 @@ export class UpRecord {
         processId,
         processStart: processStart(processId) ?? "",
         bootId: bootId(),
-        namespace: ownNamespace(),
+        namespace: ownNamespaceName(),
       },
       [],
       onChange,
@@ -207,7 +206,7 @@ export function findRecord(interfaceName: string): FoundRecord | null {
   return {
     content,
     isLive: processStart(content.processId) === content.processStart,
-    isHere: content.namespace === ownNamespace(),
+    isHere: content.namespace === ownNamespaceName(),
   };
 }
 
@@ -220,7 +219,7 @@ export function forgetRecord(interfaceName: string): void {
 export function stepsOfOthers(interfaceName: string): UndoStep[] {
   const folder = recordFolder();
   if (!exists(folder)) return [];
-  const [boot, namespace] = [bootId(), ownNamespace()];
+  const [boot, namespace] = [bootId(), ownNamespaceName()];
   const steps: UndoStep[] = [];
   for (const file of listFolder(folder)) {
     if (!file.endsWith(".json") || file === `${interfaceName}.json`) continue;
@@ -244,15 +243,6 @@ function parseRecord(text: string): RecordContent | null {
 
 function bootId(): string {
   return readTextFile("/proc/sys/kernel/random/boot_id", 100).trim();
-}
-
-function ownNamespace(): number {
-  const fd = openOwnNamespace();
-  try {
-    return namespaceIdentity(fd);
-  } finally {
-    closeFd(fd);
-  }
 }
 
 /** When a process began, in ticks since boot (field 22 of proc(5)'s stat); undefined for none. */

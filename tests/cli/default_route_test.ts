@@ -301,3 +301,70 @@ routeTest("two that come up at the same time find different tables", async (net)
   });
   assertEquals(tables.length, 4);
 });
+
+routeTest(
+  "a default route waits for the endpoint's name, which nothing could find behind it",
+  async (net) => {
+    const c = await country(net);
+    const [inside, outside] = [net.interfaceName(), net.interfaceName()];
+    await Foreground.up(net, c.provider, writeConfig(net, inside, providerConfig(c)));
+    const hosts = `${net.folder}/hosts`;
+    Deno.writeTextFileSync(hosts, "127.0.0.1 localhost\n");
+    const text = clientConfig(c, {
+      endpoint: "far.example:10002",
+      interface: ["PostUp = echo post-up"],
+    });
+    const own = [
+      `mount --bind ${hosts} /etc/hosts`,
+      "mount --bind /dev/null /etc/resolv.conf",
+    ];
+    const before = await rulesOf(c.client);
+    const argv = inOwnMounts(own, command("up", writeConfig(net, outside, text)));
+    const up = Foreground.start(net, c.client, argv);
+    await up.says(/name servers and routes wait until/);
+    assertEquals(await rulesOf(c.client), before);
+    Deno.writeTextFileSync(hosts, "127.0.0.1 localhost\n192.0.2.2 far.example\n");
+    await up.says(/ is up, UDP port /);
+    assert(/far\.example is at 192\.0\.2\.2:10002[^]*\npost-up\n/.test(up.log), up.log);
+    await pingUntilAnswered(c.client, SERVER_4);
+    up.kill("SIGTERM");
+    assertEquals(await up.ended(), 0);
+    // A signal ends the waiting, too.
+    Deno.writeTextFileSync(hosts, "127.0.0.1 localhost\n");
+    const waiting = Foreground.start(net, c.client, argv);
+    await waiting.says(/name servers and routes wait until/);
+    waiting.kill("SIGTERM");
+    assertEquals(await waiting.ended(), 0, waiting.log);
+    assert(!waiting.log.includes("post-up"), waiting.log);
+    assertEquals(await rulesOf(c.client), before);
+  },
+  ["unshare", "mount"],
+);
+
+routeTest("an endpoint that its own allowed IPs capture is told", async (net) => {
+  const space = await lonelyHost(net);
+  const file = lonelyConfig(net, net.interfaceName(), "192.0.2.0/29");
+  const up = await Foreground.up(net, space, file);
+  assert(/192\.0\.2\.2 lies in the allowed IPs 192\.0\.2\.0\/29/.test(up.log), up.log);
+});
+
+routeTest(
+  "an endpoint in a public network that the tunnel leads to is still reached",
+  async (net) => {
+    const c = await country(net);
+    const [inside, outside] = [net.interfaceName(), net.interfaceName()];
+    await Foreground.up(net, c.provider, writeConfig(net, inside, providerConfig(c)));
+    // The endpoint is the provider's address in the server's network, which lies behind the tunnel.
+    await net.ip(c.client, ["route replace default via 192.0.2.2"]);
+    const before = await snapshot(c.client);
+    const text = clientConfig(c, {
+      endpoint: "198.51.100.1:10002",
+      allowedIps: "198.51.100.0/24, fd09::/64",
+    });
+    const up = await Foreground.up(net, c.client, writeConfig(net, outside, text));
+    await pingUntilAnswered(c.client, SERVER_4);
+    up.kill("SIGTERM");
+    await up.ended();
+    await assertRestored(c.client, before);
+  },
+);
