@@ -3,7 +3,8 @@
  *
  * With `src_valid_mark` the kernel judges where a packet came from by the route of packets with its
  * mark. So the mark of our own datagrams is saved with their connection, and restored on the
- * answers: they are then checked against the way outside, not against the tunnel. And packets for the
+ * answers: they are then checked against the way outside, not against the tunnel. Marks of others
+ * are left alone. And packets for the
  * tunnel's addresses that come in on another interface are dropped, unless this host sent them: else
  * somebody in the same network could find out the addresses, or inject packets into connections that
  * run through the tunnel (CVE-2019-14899).
@@ -52,7 +53,9 @@ export function nftScript({ name, mark, addresses }: FirewallSetup): string {
   return [
     nftRemoval(nftTable(name)) + `table ${table} {`,
     chain("spoofed", "prerouting", PRIORITY_RAW, drops),
-    chain("restore", "prerouting", PRIORITY_MANGLE, ["meta l4proto udp meta mark set ct mark"]),
+    chain("restore", "prerouting", PRIORITY_MANGLE, [
+      `meta l4proto udp ct mark ${mark} meta mark set ct mark`,
+    ]),
     chain("save", "postrouting", PRIORITY_MANGLE, [
       `meta l4proto udp meta mark ${mark} ct mark set meta mark`,
     ]),
@@ -84,7 +87,7 @@ export function iptablesScript(setup: FirewallSetup, family: 4 | 6): string {
     "COMMIT",
     "*mangle",
     `-I POSTROUTING -p udp -m mark --mark ${mark} ${comment} -j CONNMARK --save-mark`,
-    `-I PREROUTING -p udp ${comment} -j CONNMARK --restore-mark`,
+    `-I PREROUTING -p udp -m connmark --mark ${mark} ${comment} -j CONNMARK --restore-mark`,
     "COMMIT",
     "",
   ].join("\n");

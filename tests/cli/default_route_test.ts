@@ -109,7 +109,8 @@ routeTest("nft gets the rules of wg-quick in a table of the tunnel's own", async
     const rule of [
       `iifname != "${name}" ip daddr 10.9.0.1 fib saddr type != local drop`,
       `iifname != "${name}" ip6 daddr fd09::1 fib saddr type != local drop`,
-      "hook prerouting priority mangle; policy accept; meta l4proto udp meta mark set ct mark",
+      "hook prerouting priority mangle; policy accept; meta l4proto udp ct mark 0x0000ca6c",
+      "meta mark set ct mark",
       "meta l4proto udp meta mark 0x0000ca6c ct mark set meta mark",
     ]
   ) assert(ruleset.includes(rule), ruleset);

@@ -141,7 +141,7 @@ Deno.test("a section behind #: leaves the section of ordinary lines alone", () =
   assertEquals([config.longhaul.encryptors, config.device.listenPort], [3, 9]);
   assertEquals(
     refused(`${INTERFACE}#: [Longhaul]\n[Peer]\nPublicKey = ${PEER_1}\n#: Encryptors = 3\n`),
-    "f:6:4: error: unknown key `Encryptors` in [Peer]",
+    "f:6:4: error: unknown key `Encryptors` in [Peer]; it belongs in [Longhaul]",
   );
 });
 
@@ -376,7 +376,8 @@ Deno.test("an unknown key is refused and the nearest known key named", () => {
   const cases: [string, string][] = [
     ["Adress = 1", "unknown key `Adress` in [Interface]; did you mean `Address`?"],
     ["listen_port = 1", "unknown key `listen_port` in [Interface]; did you mean `ListenPort`?"],
-    ["AllowedIPs = ::/0", "unknown key `AllowedIPs` in [Interface]"],
+    ["AllowedIPs = ::/0", "unknown key `AllowedIPs` in [Interface]; it belongs in [Peer]"],
+    ["Offload = x", "unknown key `Offload` in [Interface]; it belongs in [Longhaul]"],
     ["Zzzzzzz = 1", "unknown key `Zzzzzzz` in [Interface]"],
     [
       "[Peer]\nPublicKey = " + PEER_1 + "\nAlowedIP = ::/0",

@@ -22,7 +22,7 @@ table inet longhaul-wg0 {
   }
   chain restore {
     type filter hook prerouting priority -150; policy accept;
-    meta l4proto udp meta mark set ct mark
+    meta l4proto udp ct mark 51820 meta mark set ct mark
   }
   chain save {
     type filter hook postrouting priority -150; policy accept;
@@ -49,7 +49,7 @@ Deno.test("iptables gets the rules of one family", () => {
 COMMIT
 *mangle
 -I POSTROUTING -p udp -m mark --mark 51820 ${comment} -j CONNMARK --save-mark
--I PREROUTING -p udp ${comment} -j CONNMARK --restore-mark
+-I PREROUTING -p udp -m connmark --mark 51820 ${comment} -j CONNMARK --restore-mark
 COMMIT
 `,
   );
