@@ -137,7 +137,9 @@ routeTest("strict reverse path filtering lets the peer's answers through", async
   }
   await Foreground.up(net, c.provider, writeConfig(net, inside, providerConfig(c)));
   const before = await snapshot(c.client);
-  const up = await Foreground.up(net, c.client, writeConfig(net, outside, clientConfig(c)));
+  // Without the mark, the way to this address is the tunnel.
+  const text = clientConfig(c, { endpoint: "198.51.100.1:10002" });
+  const up = await Foreground.up(net, c.client, writeConfig(net, outside, text));
   await pingUntilAnswered(c.client, SERVER_4);
   const show = await run(["cat", "/proc/sys/net/ipv4/conf/all/src_valid_mark"], {
     namespace: c.client,
