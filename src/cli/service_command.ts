@@ -160,7 +160,7 @@ async function runRemove(input: CommandInput): Promise<number> {
   const place = placeOf(input), { root } = place;
   const name = findConfig(input.words[0]).interfaceName;
   const services = UNITS.map((unit) => `${unit}${name}.service`);
-  const installed = services.filter((service) => exists(`${root}${WANTS_FOLDER}/${service}`));
+  const installed = services.filter((service) => enabledServices(root).includes(service));
   if (installed.length === 0) throw new SetupError(`There is no service for ${name}`);
   for (const service of installed) {
     await disable(place, service);
@@ -174,9 +174,13 @@ async function runRemove(input: CommandInput): Promise<number> {
 
 /** Whether any tunnel is a service still. */
 function hasInstances(root: string): boolean {
+  return enabledServices(root).some((name) => UNITS.some((unit) => name.startsWith(unit)));
+}
+
+/** The services that are started at boot; below another root their links lead nowhere. */
+function enabledServices(root: string): string[] {
   const folder = root + WANTS_FOLDER;
-  const names = exists(folder) ? listFolder(folder) : [];
-  return names.some((name) => UNITS.some((unit) => name.startsWith(unit)));
+  return exists(folder) ? listFolder(folder) : [];
 }
 
 function removeProgram(root: string): void {
@@ -186,7 +190,7 @@ function removeProgram(root: string): void {
 }
 
 async function disable(place: Place, service: string): Promise<void> {
-  if (!exists(`${place.root}${WANTS_FOLDER}/${service}`)) return;
+  if (!enabledServices(place.root).includes(service)) return;
   if (isRunning(place)) await systemctl(place, ["stop", service]);
   await systemctl(place, ["disable", service]);
 }
