@@ -77,26 +77,24 @@ const FILE_MODE = 0o600;
 const FILE_BYTES_MAX = 4 * 1024 * 1024;
 const SYSTEM_FOLDER = "/run/longhaul";
 
-/** The folder of the records. */
-export function recordFolder(): string {
+/** The folder of the records; null for a user who has no place for one. */
+function recordFolder(): string | null {
   if (effectiveUserId() === 0) return SYSTEM_FOLDER;
   const runtime = getEnvironment("XDG_RUNTIME_DIR") ?? getEnvironment("RUNTIME_DIRECTORY");
   if (runtime?.startsWith("/") && isWritable(runtime)) return `${runtime}/longhaul`;
   const state = stateFolder();
-  if (state === null) {
-    throw new SetupError("There is no folder for what has to be undone: set HOME");
-  }
-  return `${state}/run`;
+  return state === null ? null : `${state}/run`;
 }
 
-function recordPath(interfaceName: string): string {
-  return `${recordFolder()}/${interfaceName}.json`;
+function recordPath(interfaceName: string): string | null {
+  const folder = recordFolder();
+  return folder === null ? null : `${folder}/${interfaceName}.json`;
 }
 
 /** The record of this process. `onChange` is called around every change, for tests. */
 export class UpRecord {
   readonly #head: Omit<RecordContent, "steps">;
-  readonly #path: string;
+  readonly #path: string | null;
   readonly #onChange: () => void;
   #steps: UndoStep[] = [];
 
@@ -169,6 +167,9 @@ export class UpRecord {
   }
 
   #write(): void {
+    if (this.#path === null) {
+      throw new SetupError("There is no folder to write down what has to be undone: set HOME");
+    }
     if (this.#steps.length === 0) {
       removeFile(this.#path);
       return;
@@ -194,7 +195,7 @@ export interface FoundRecord {
  */
 export function findRecord(interfaceName: string): FoundRecord | null {
   const path = recordPath(interfaceName);
-  if (!exists(path)) return null;
+  if (path === null || !exists(path)) return null;
   const content = parseRecord(readTextFile(path, FILE_BYTES_MAX));
   if (content === null) {
     throw new SetupError(`${path} is not a record of this program's: remove it`);
@@ -212,13 +213,14 @@ export function findRecord(interfaceName: string): FoundRecord | null {
 
 /** Removes the record of an interface, undone or not. */
 export function forgetRecord(interfaceName: string): void {
-  removeFile(recordPath(interfaceName));
+  const path = recordPath(interfaceName);
+  if (path !== null) removeFile(path);
 }
 
 /** The steps in the records of all other interfaces of this namespace. */
 export function stepsOfOthers(interfaceName: string): UndoStep[] {
   const folder = recordFolder();
-  if (!exists(folder)) return [];
+  if (folder === null || !exists(folder)) return [];
   const [boot, namespace] = [bootId(), ownNamespaceName()];
   const steps: UndoStep[] = [];
   for (const file of listFolder(folder)) {
