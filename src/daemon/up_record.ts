@@ -80,7 +80,9 @@ const SYSTEM_FOLDER = "/run/longhaul";
 /** The folder of the records; null for a user who has no place for one. */
 function recordFolder(): string | null {
   if (effectiveUserId() === 0) return SYSTEM_FOLDER;
-  const runtime = getEnvironment("XDG_RUNTIME_DIR") ?? getEnvironment("RUNTIME_DIRECTORY");
+  // systemd names all folders of a unit, with colons between them.
+  const runtime = getEnvironment("XDG_RUNTIME_DIR") ??
+    getEnvironment("RUNTIME_DIRECTORY")?.split(":")[0];
   if (runtime?.startsWith("/") && isWritable(runtime)) return `${runtime}/longhaul`;
   const state = stateFolder();
   return state === null ? null : `${state}/run`;

@@ -284,6 +284,21 @@ routeTest("an interface that is deleted in use takes everything with it", async 
   await assertRestored(space, before);
 });
 
+routeTest("a worker that dies takes the default route along", async (net) => {
+  const c = await country(net);
+  const before = await snapshot(c.client);
+  const env = { LONGHAUL_TEST: "1", LONGHAUL_TEST_FAULT: "lane:crash" };
+  const file = writeConfig(net, net.interfaceName(), clientConfig(c));
+  const up = Foreground.start(net, c.client, command("up", file), env);
+  // It strikes with the traffic that the interface itself makes, or with this one.
+  await run(["ping", "-c", "100", "-i", "0.02", "-W", "1", "10.9.0.254"], {
+    namespace: c.client,
+    mayFail: true,
+  });
+  assertEquals(await up.ended(), 1, up.log);
+  await assertRestored(c.client, before);
+});
+
 routeTest("two that come up at the same time find different tables", async (net) => {
   const space = await lonelyHost(net);
   const names = Array.from({ length: 4 }, () => net.interfaceName());
