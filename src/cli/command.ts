@@ -2,6 +2,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { VERSION } from "../base/version.ts";
 import { isUserError } from "../daemon/daemon.ts";
+import { painterFor, STDOUT_FD, writeText } from "../daemon/terminal.ts";
 import { type CommandSpec, Flags } from "./command_spec.ts";
 import { COMMANDS } from "./commands.ts";
 import { UsageError } from "./environment.ts";
@@ -101,7 +102,9 @@ function dispatch(line: CommandLine, mainUrl: string): number | Promise<number> 
   const isForeground = flags.has("foreground");
   const isBare = command === null && words.length === 0 && !isForeground;
   if (flags.has("help") || isBare) {
-    console.log(command === null ? programHelp(COMMANDS) : commandHelp(command));
+    const paint = painterFor(STDOUT_FD);
+    const text = command === null ? programHelp(COMMANDS, paint) : commandHelp(command, paint);
+    writeText(STDOUT_FD, text);
     return isBare && !flags.has("help") ? EXIT_USAGE : 0;
   }
   if (command === null) return runBareInterface(words, isForeground, mainUrl);

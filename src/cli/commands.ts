@@ -1,5 +1,6 @@
 /** All commands, in the order of the help. */
 import type { CommandSpec } from "./command_spec.ts";
+import { completionsCommand } from "./completions_command.ts";
 import { downCommand } from "./down_command.ts";
 import { genkeyCommand } from "./genkey_command.ts";
 import { genpskCommand } from "./genpsk_command.ts";
@@ -12,6 +13,7 @@ import { showCommand } from "./show_command.ts";
 import { showconfCommand } from "./showconf_command.ts";
 import { statusCommand } from "./status_command.ts";
 import { upCommand } from "./up_command.ts";
+import { versionCommand } from "./version_command.ts";
 
 export const COMMANDS: readonly CommandSpec[] = [
   upCommand,
@@ -29,4 +31,6 @@ export const COMMANDS: readonly CommandSpec[] = [
   pubkeyCommand,
   serviceInstallCommand,
   serviceRemoveCommand,
+  completionsCommand(() => COMMANDS),
+  versionCommand,
 ];

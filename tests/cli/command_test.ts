@@ -45,7 +45,7 @@ Deno.test("what cannot be meant ends with exit code 2, what cannot be done with 
     [["status", "a", "b"], "status takes"],
     [["wg0", "wg1"], '"wg0 wg1" is not a command'],
     [["-f"], "-f takes the name of an interface"],
-    [["wg0", "--json"], "--json is a flag of status"],
+    [["wg0", "--json"], "--json is a flag of "],
     [["sixteen-letters-"], "is not a name for an interface"],
     [["up", "/tmp/no name.conf"], "does not name an interface"],
     [["up", "/nowhere/wg0.conf"], "There is no config file /nowhere/wg0.conf"],
