@@ -5,6 +5,9 @@ import { downCommand } from "./down_command.ts";
 import { genkeyCommand } from "./genkey_command.ts";
 import { genpskCommand } from "./genpsk_command.ts";
 import { addconfCommand, setconfCommand, syncconfCommand } from "./load_commands.ts";
+import { peerAddCommand } from "./peer_add_command.ts";
+import { peerListCommand } from "./peer_list_command.ts";
+import { peerRemoveCommand } from "./peer_remove_command.ts";
 import { pubkeyCommand } from "./pubkey_command.ts";
 import { serviceInstallCommand, serviceRemoveCommand } from "./service_command.ts";
 import { reloadCommand } from "./reload_command.ts";
@@ -19,6 +22,9 @@ export const COMMANDS: readonly CommandSpec[] = [
   upCommand,
   downCommand,
   reloadCommand,
+  peerAddCommand,
+  peerRemoveCommand,
+  peerListCommand,
   statusCommand,
   showCommand,
   showconfCommand,
