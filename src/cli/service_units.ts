@@ -9,7 +9,9 @@
  * left open on purpose: V8 compiles at run time (no MemoryDenyWriteExecute), the TUN device must be
  * there (no PrivateDevices), and CAP_NET_ADMIN must be that of the host (no PrivateUsers).
  */
+import { isNamed } from "../config/device_change.ts";
 import type { NodeConfig } from "../config/types.ts";
+import { contains } from "../daemon/tunnel_routes.ts";
 
 /** The names of the two templates. */
 export const SANDBOXED_UNIT = "longhaul@";
@@ -18,6 +20,8 @@ export const ROOT_UNIT = "longhaul-quick@";
 /** Where the config of an instance is unless a drop-in says otherwise. */
 export const CONFIG_FOLDER = "/etc/wireguard";
 
+/** Prefixes shorter than this are parts of everything: halves and quarters of a default route. */
+const SPLIT_BITS = 8;
 /** Programs below these ports need root or one capability more. */
 const PRIVILEGED_PORTS = 1024;
 
@@ -34,8 +38,15 @@ export function reasonsForRoot(config: NodeConfig): string[] {
   if (Object.values(setUp.hooks).some((hooks) => hooks.length > 0)) reasons.push("it has hooks");
   if (setUp.dnsServers.length + setUp.dnsSearchDomains.length > 0) reasons.push("it sets DNS");
   if (setUp.saveConfig) reasons.push("it has SaveConfig");
-  if (setUp.table === "auto" && routes.some(({ bits }) => bits === 0)) {
-    reasons.push("it takes the default route");
+  if (setUp.table === "auto") {
+    const endpoints = device.peers.flatMap(({ endpoint }) => {
+      return endpoint === undefined || isNamed(endpoint) ? [] : [endpoint.address];
+    });
+    const leadsInside = (address: Uint8Array) =>
+      routes.some((route) => contains(route, { address, bits: address.length * 8 }));
+    // What `up` treats as a default route: see default_route.ts.
+    if (routes.some(({ bits }) => bits < SPLIT_BITS)) reasons.push("it takes the default route");
+    else if (endpoints.some(leadsInside)) reasons.push("an endpoint lies in its AllowedIPs");
   }
   const port = device.listenPort ?? 0;
   if (port > 0 && port < PRIVILEGED_PORTS) reasons.push(`its port ${port} is below 1024`);

@@ -33,6 +33,7 @@ Deno.test("every reason for root is told", () => {
   assertEquals(reasons("DNS = example.net"), ["it sets DNS"]);
   assertEquals(reasons("SaveConfig = true"), ["it has SaveConfig"]);
   assertEquals(reasons("", "::/0"), ["it takes the default route"]);
+  assertEquals(reasons("", "0.0.0.0/1, 128.0.0.0/1"), ["it takes the default route"]);
   assertEquals(reasons("ListenPort = 443"), ["its port 443 is below 1024"]);
   assertEquals(reasons("PreUp = true\nDNS = 10.0.0.53", "0.0.0.0/0").length, 3);
 });
