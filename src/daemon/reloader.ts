@@ -24,13 +24,10 @@ import {
   type DeviceStatus,
 } from "../wireguard/configuration.ts";
 import { KEY_BYTES } from "../wireguard/constants.ts";
-import { divideRoutes, mainTablePrefixes } from "./default_route.ts";
+import { divideRoutes, isPartOfEverything, mainTablePrefixes } from "./default_route.ts";
 import type { EndpointResolver } from "./endpoint_resolver.ts";
 import { InterfaceChange } from "./interface_change.ts";
 import { SetupError } from "./setup_error.ts";
-
-/** Shorter prefixes are parts of "everything" (`default_route.ts`). */
-const DEFAULT_ROUTE_BITS = 8;
 
 /** The request that reloads; the field `file` may say which file the client means. */
 export const RELOAD_REQUEST = "reload";
@@ -216,7 +213,7 @@ export class Reloader {
 
 /** Whether a config's routes need rules that go by a mark. */
 function hasDefaultRoute({ interface: { table }, routes }: NodeConfig): boolean {
-  return table === "auto" && routes.some(({ bits }) => bits < DEFAULT_ROUTE_BITS);
+  return table === "auto" && routes.some(isPartOfEverything);
 }
 
 function reasonsOf(error: unknown): readonly string[] {
