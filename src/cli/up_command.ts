@@ -6,7 +6,6 @@
 import { systemClock } from "../../ffi/clock.ts";
 import { canonicalPath } from "../../ffi/files.ts";
 import { killProcess, ownProcessId, SIGKILL } from "../../ffi/process.ts";
-import { resolveHost } from "../../ffi/resolver.ts";
 import { closeUdpSockets, openUdpSockets } from "../../ffi/udp_open.ts";
 import { isUnixLive } from "../../ffi/unix_socket.ts";
 import type { Log } from "../base/log.ts";
@@ -21,6 +20,7 @@ import { defaultRouteMtu, endpointMtus, tunnelMtu } from "../daemon/interface_mt
 import { isPartOfEverything } from "../daemon/default_route.ts";
 import { interfaceExists } from "../daemon/interface_setup.ts";
 import { announce, chooseLogLevel, setUpLog } from "../daemon/log_setup.ts";
+import { currentNameServers, OuterResolver } from "../daemon/outer_resolver.ts";
 import { uapiPath } from "../daemon/paths.ts";
 import { Reloader } from "../daemon/reloader.ts";
 import { SetupError } from "../daemon/setup_error.ts";
@@ -63,10 +63,11 @@ async function runUp(argument: string, flags: Flags): Promise<number> {
   );
   checkFree(place.interfaceName, config);
   await clearLeftovers(place.interfaceName, log);
-  const resolver = newResolver(config.device, log);
+  const outer = new OuterResolver(currentNameServers());
+  const resolver = newResolver(config.device, outer, log);
   const { privateKey } = config.device;
   const publicKey = privateKey === undefined ? null : publicKeyOf(privateKey);
-  const tunnel: Tunnel = { config, resolver, mtu: 0, publicKey, log };
+  const tunnel: Tunnel = { config, outer, resolver, mtu: 0, publicKey, log };
   try {
     await resolver.firstRound(NAMES_WAIT_MS);
     tunnel.mtu = config.interface.mtu ?? findMtu(config, resolver);
@@ -77,9 +78,13 @@ async function runUp(argument: string, flags: Flags): Promise<number> {
   }
 }
 
-function newResolver({ peers }: DeviceConfig, log: Log): EndpointResolver {
+function newResolver(
+  { peers }: DeviceConfig,
+  outer: OuterResolver,
+  log: Log,
+): EndpointResolver {
   return new EndpointResolver(peers, {
-    lookUp: async ({ host, port }) => ({ ...await resolveHost(host), port }),
+    lookUp: async ({ host, port }) => ({ ...await outer.resolve(host), port }),
     schedule: (action, delayMs) => {
       const timer = setTimeout(action, delayMs);
       return () => clearTimeout(timer);
@@ -92,6 +97,8 @@ function newResolver({ peers }: DeviceConfig, log: Log): EndpointResolver {
 /** A tunnel that only needs to be started. */
 interface Tunnel {
   readonly config: NodeConfig;
+  /** Looks up names also when everything goes through the tunnel. */
+  readonly outer: OuterResolver;
   /** A reload puts another one in its place. */
   resolver: EndpointResolver;
   mtu: number;
@@ -174,7 +181,10 @@ async function setUp(daemon: Daemon, tunnel: Tunnel, changes: TunnelChanges): Pr
     mtu,
     endpoints: () => knownEndpoints(config, resolver).map(({ address }) => address),
     whenReachable: whenReachable(config.device, resolver),
-    setFwmark: (fwmark) => daemon.node.apply({ fwmark, peers: [] }),
+    setFwmark: (fwmark) => {
+      daemon.node.apply({ fwmark, peers: [] });
+      tunnel.outer.mark = fwmark;
+    },
     status: () => daemon.node.status(),
   });
   return port;
@@ -219,7 +229,7 @@ function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): () =>
     peerNames: daemon.peerNames,
     log,
     resolveAnew: async (device) => {
-      const resolver = newResolver(device, log);
+      const resolver = newResolver(device, tunnel.outer, log);
       await resolver.firstRound(NAMES_WAIT_MS);
       return resolver;
     },

@@ -29,8 +29,8 @@ import {
 import { formatPrefix } from "../control/address_text.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
 import { setUpFirewall } from "./firewall.ts";
+import { PrefixIndex } from "./prefix_index.ts";
 import { SetupError } from "./setup_error.ts";
-import { contains } from "./tunnel_routes.ts";
 import { type PolicyRule, stepsOfOthers, type UndoStep, type UpRecord } from "./up_record.ts";
 
 /** The first table that is tried, wg-quick's. */
@@ -53,7 +53,7 @@ export interface DefaultRoute {
   readonly addresses: readonly Prefix[];
   /** The mark of the config, which names the table; 0: a free one is looked for. */
   readonly fwmark: number;
-  /** Marks the tunnel's own datagrams. */
+  /** Marks the tunnel's own datagrams, as the config says or not. */
   readonly setFwmark: (fwmark: number) => void;
   /** Told of what could not be done but is not needed for packets to flow. */
   readonly warn: (message: string) => void;
@@ -69,9 +69,12 @@ export function divideRoutes(
   endpoints: readonly Uint8Array[],
   mainRoutes: readonly Prefix[],
 ): { own: Prefix[]; main: Prefix[] } {
-  const threatened = endpoints.filter((address) => !hasWayOfItsOwn(address, mainRoutes));
-  const isOwn = (route: Prefix) =>
-    isPartOfEverything(route) || threatened.some((address) => contains(route, whole(address)));
+  const main = new PrefixIndex(mainRoutes), index = new PrefixIndex(routes);
+  // Whether the main table leads there by more than its default route.
+  const hasWay = (address: Uint8Array) => main.containing(address).some(({ bits }) => bits > 0);
+  const threatened = endpoints.filter((address) => !hasWay(address));
+  const threatening = new Set(threatened.flatMap((address) => index.containing(address)));
+  const isOwn = (route: Prefix) => isPartOfEverything(route) || threatening.has(route);
   return { own: routes.filter(isOwn), main: routes.filter((route) => !isOwn(route)) };
 }
 
@@ -89,25 +92,11 @@ export function capturedEndpoints(
   endpoints: readonly Uint8Array[],
   mainRoutes: readonly Prefix[],
 ): { endpoint: Uint8Array; route: Prefix }[] {
-  const longest = (prefixes: readonly Prefix[], address: Uint8Array) =>
-    prefixes.filter((prefix) => contains(prefix, whole(address)))
-      .reduce<Prefix | null>(
-        (best, prefix) => best && best.bits > prefix.bits ? best : prefix,
-        null,
-      );
+  const index = new PrefixIndex(routes), main = new PrefixIndex(mainRoutes);
   return endpoints.flatMap((endpoint) => {
-    const route = longest(routes, endpoint), way = longest(mainRoutes, endpoint);
-    return route !== null && route.bits > (way?.bits ?? -1) ? [{ endpoint, route }] : [];
+    const route = index.containing(endpoint).at(0), way = main.containing(endpoint).at(0);
+    return route !== undefined && route.bits > (way?.bits ?? -1) ? [{ endpoint, route }] : [];
   });
-}
-
-/** Whether the main table leads there by more than its default route. */
-function hasWayOfItsOwn(address: Uint8Array, mainRoutes: readonly Prefix[]): boolean {
-  return mainRoutes.some((route) => route.bits > 0 && contains(route, whole(address)));
-}
-
-function whole(address: Uint8Array): Prefix {
-  return { address, bits: address.length * 8 };
 }
 
 /** The prefixes in the main table, of both families. */
@@ -125,7 +114,7 @@ export async function setUpDefaultRoute(record: UpRecord, plan: DefaultRoute): P
   {
     using socket = NetlinkSocket.open();
     const table = fillTable(socket, plan);
-    if (plan.fwmark === 0) plan.setFwmark(table);
+    plan.setFwmark(table);
     for (const family of families) {
       addPolicyRule(socket, record, { family, table, notMark: table });
       const main = RouteTable.RT_TABLE_MAIN;

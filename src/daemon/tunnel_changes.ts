@@ -20,7 +20,7 @@ import {
   mainTablePrefixes,
   setUpDefaultRoute,
 } from "./default_route.ts";
-import { setUpDns } from "./dns.ts";
+import { type DnsSetup, setUpDns } from "./dns.ts";
 import type { Ending } from "./ending.ts";
 import { runHooks } from "./hooks.ts";
 import { addTunnelRoutes, setUpInterface } from "./interface_setup.ts";
@@ -84,13 +84,13 @@ export class TunnelChanges {
 
   /** When there is an interface. Rejects with `SetupError`; the caller then ends the tunnel. */
   async onInterface(device: TunnelDevice): Promise<void> {
-    const { interfaceName: name, config, ending } = this.#options;
+    const { interfaceName: name, config, log, ending } = this.#options;
     const { addresses, dnsServers, dnsSearchDomains } = config.interface;
     this.#device = device;
     try {
       const index = setUpInterface({ name, addresses, mtu: device.mtu });
       if (device.whenReachable !== null && config.interface.table === "auto") {
-        this.#warn(
+        log.warn(
           "name servers and routes wait until the endpoint of the peer with the default route has " +
             "an address",
         );
@@ -98,7 +98,7 @@ export class TunnelChanges {
       }
       if (ending.isBegun) return;
       const dns = { interfaceName: name, servers: dnsServers, domains: dnsSearchDomains };
-      this.#warn(await setUpDns(this.#record, dns));
+      await this.#setUpDns(dns);
       if (ending.isBegun) return;
       await this.#route(index, device);
       if (ending.isBegun) return;
@@ -129,8 +129,16 @@ export class TunnelChanges {
     await undoAll(this.#record, this.#report);
   }
 
+  async #setUpDns(setup: DnsSetup): Promise<void> {
+    const problem = await setUpDns(this.#record, setup);
+    if (problem !== null) this.#options.log.warn(problem);
+    else if (setup.servers.length > 0) {
+      this.#options.log.info(`name servers: ${setup.servers.map(formatAddress).join(", ")}`);
+    }
+  }
+
   async #route(interfaceIndex: number, device: TunnelDevice): Promise<void> {
-    const { interfaceName: name, config, ending } = this.#options;
+    const { interfaceName: name, config, log, ending } = this.#options;
     const { addresses, table } = config.interface;
     const isEnding = () => ending.isBegun;
     if (typeof table === "number") {
@@ -140,7 +148,7 @@ export class TunnelChanges {
     const { own, main } = divideRoutes(config.routes, endpoints, mainRoutes);
     for (const { endpoint, route } of capturedEndpoints(main, endpoints, mainRoutes)) {
       const [address, prefix] = [formatAddress(endpoint), formatPrefix(route)];
-      this.#warn(
+      log.warn(
         `the endpoint ${address} lies in the allowed IPs ${prefix}: what the tunnel sends would go ` +
           `into the tunnel; fix: add a route to ${address}, or leave it out of AllowedIPs`,
       );
@@ -154,10 +162,11 @@ export class TunnelChanges {
       addresses,
       fwmark: config.device.fwmark ?? 0,
       setFwmark: (fwmark) => {
-        this.#chosenFwmark = fwmark;
+        if ((config.device.fwmark ?? 0) === 0) this.#chosenFwmark = fwmark;
+        log.info(`default route in table ${fwmark}, which is the fwmark too`);
         device.setFwmark(fwmark);
       },
-      warn: (message) => this.#warn(message),
+      warn: (message) => log.warn(message),
     });
   }
 
@@ -180,10 +189,6 @@ export class TunnelChanges {
   }
 
   readonly #report = (problem: string) => this.#options.log.error(problem);
-
-  #warn(message: string | null): void {
-    if (message !== null) this.#options.log.warn(message);
-  }
 }
 
 /**
