@@ -19,6 +19,7 @@ import {
   textLine,
 } from "./log_format.ts";
 import { CountingSink, datagramSink, descriptorSink } from "./log_sink.ts";
+import { liveLine } from "./live_line.ts";
 import { SetupError } from "./setup_error.ts";
 import { painterFor, STDERR_FD, writeText } from "./terminal.ts";
 
@@ -89,7 +90,7 @@ export function setUpLog(interfaceName: string, level: LogLevelName, format?: st
  */
 export function announce(log: Log, message: string): void {
   if (currentFormat !== "text") log.info(message, { event: "announcement" });
-  else writeText(STDERR_FD, `longhaul: ${message}\n`);
+  else liveLine.above(() => writeText(STDERR_FD, `longhaul: ${message}\n`));
 }
 
 /** A function that formats and writes records. */
@@ -104,9 +105,11 @@ function recordWriter(format: LogFormat): (record: LogRecord) => void {
     return encoder.encode(format === "journal" ? priorityLine(record) : textLine(record, paint));
   };
   return (record) => {
-    sink.write(encode(record), (lost) => {
-      const message = [`${lost} lines of the log were lost: nobody took them`];
-      return encode({ ...record, level: "warning", message, properties: { lost } });
+    liveLine.above(() => {
+      sink.write(encode(record), (lost) => {
+        const message = [`${lost} lines of the log were lost: nobody took them`];
+        return encode({ ...record, level: "warning", message, properties: { lost } });
+      });
     });
   };
 }

@@ -10,6 +10,7 @@ function peer(rxBytes: number, txBytes: number, keyText = "00"): PeerTraffic {
     txBytes,
     endpointVersion: 0,
     hasSession: true,
+    lastHandshakeWallNs: 0n,
   };
 }
 
