@@ -29,6 +29,8 @@ export interface FirewallSetup {
 /** Priorities of include/uapi/linux/netfilter_ipv4.h: raw and mangle. */
 const PRIORITY_RAW = -300;
 const PRIORITY_MANGLE = -150;
+/** iptables-restore adds to what is there, and waits up to five seconds for others. */
+const RESTORE_FLAGS = ["-n", "-w", "5"];
 
 /** The name of a tunnel's table; what nft does not take in a name becomes its character code. */
 export function nftTable(name: string): string {
@@ -138,7 +140,7 @@ async function setUpIptables(record: UpRecord, setup: FirewallSetup): Promise<st
     const restore = findProgram(`${program}-restore`);
     if (restore === null) return `there is neither nft nor ${program}`;
     record.add({ kind: "iptables", program, comment: iptablesComment(setup.name) });
-    const problem = failureOf(await runTool(restore, ["-n"], iptablesScript(setup, family)));
+    const problem = failureOf(await runTool(restore, RESTORE_FLAGS, iptablesScript(setup, family)));
     if (problem !== null) return `${program}: ${problem}`;
   }
   return null;
@@ -165,6 +167,6 @@ export async function removeIptablesRules(
   if (problem !== null) throw new SetupError(`${what}: ${problem}`);
   const removal = iptablesRemoval(saved.stdout, comment);
   if (removal === null) return;
-  const refusal = failureOf(await runTool(restore, ["-n"], removal));
+  const refusal = failureOf(await runTool(restore, RESTORE_FLAGS, removal));
   if (refusal !== null) throw new SetupError(`${what}: ${refusal}`);
 }

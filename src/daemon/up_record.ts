@@ -9,6 +9,7 @@
 import { effectiveUserId, getEnvironment } from "../../ffi/environment.ts";
 import {
   exists,
+  fileStatus,
   isWritable,
   listFolder,
   makeFolders,
@@ -193,11 +194,12 @@ export interface FoundRecord {
 
 /**
  * The record of an interface; null when there is none, or when it is from before the last boot.
- * Throws `SetupError` when it cannot be understood.
+ * Throws `SetupError` when it cannot be understood or trusted.
  */
 export function findRecord(interfaceName: string): FoundRecord | null {
   const path = recordPath(interfaceName);
   if (path === null || !exists(path)) return null;
+  checkOwner(path);
   const content = parseRecord(readTextFile(path, FILE_BYTES_MAX));
   if (content === null) {
     throw new SetupError(`${path} is not a record of this program's: remove it`);
@@ -217,6 +219,14 @@ export function findRecord(interfaceName: string): FoundRecord | null {
 export function forgetRecord(interfaceName: string): void {
   const path = recordPath(interfaceName);
   if (path !== null) removeFile(path);
+}
+
+/** Commands of a record are run: it has to be this user's own, and nobody else's to write. */
+function checkOwner(path: string): void {
+  const status = fileStatus(path);
+  if (status === undefined) return;
+  if (status.ownerUid === effectiveUserId() && (status.mode & 0o022) === 0) return;
+  throw new SetupError(`${path} belongs to another user, or can be written by others: remove it`);
 }
 
 /** The steps in the records of all other interfaces of this namespace. */

@@ -6,7 +6,7 @@ import { Net } from "../netns/net.ts";
 import { deviceIn } from "../netns/node_process.ts";
 import { newKeyPair, newPresharedKey } from "../netns/wg.ts";
 import { command, Foreground, hasSocket, longhaul, writeConfig } from "./longhaul.ts";
-import { assertRestored, snapshot } from "./host.ts";
+import { assertRestored, hiding, inOwnMounts, snapshot } from "./host.ts";
 
 interface Place {
   readonly net: Net;
@@ -151,6 +151,14 @@ hookTest("the interface works while a hook runs", async (place) => {
   await Foreground.up(net, space, file);
   assertEquals(lines(said), ["12345"]);
 }, ["wg"]);
+
+hookTest("where there is no bash, hooks are for sh", async (place) => {
+  const { net, space, said } = place;
+  const file = config(place, [`PreUp = echo "$0" >>${said}; echo "%i" | grep -q lh`]);
+  const up = Foreground.start(net, space, inOwnMounts(hiding("bash"), command("up", file)));
+  await up.says(/ is up, UDP port /);
+  assert(/\/sh$/.test(lines(said)[0]), lines(said)[0]);
+}, ["unshare", "mount"]);
 
 hookTest("the kill switch of wg-quick's manual holds", async (place) => {
   const { net, space, name } = place;

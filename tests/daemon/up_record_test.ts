@@ -103,6 +103,15 @@ recordTest(
   },
 );
 
+recordTest("a record that another user could have written is not trusted", (name, path) => {
+  UpRecord.begin(name).add(NFT);
+  Deno.chmodSync(path, 0o620);
+  assertThrows(() => findRecord(name), SetupError, "can be written by others");
+  Deno.chmodSync(path, 0o600);
+  Deno.chownSync(path, 65_534, null);
+  assertThrows(() => findRecord(name), SetupError, "belongs to another user");
+});
+
 recordTest("a record from before the last boot is void", (name, path) => {
   UpRecord.begin(name).add(NFT);
   const content = JSON.parse(Deno.readTextFileSync(path));
