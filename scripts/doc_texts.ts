@@ -3,6 +3,7 @@
  * themselves come from the code: `build_docs.ts` fails when a key or a reason has no text here, or a
  * text has no key.
  */
+import { MTU_MAX, MTU_MIN, MTU_MIN_V6 } from "../src/config/mtu.ts";
 
 /** What a value looks like, what holds without it, and what it does. */
 export interface KeyText {
@@ -39,7 +40,7 @@ export const KEY_TEXTS: Readonly<Record<string, Readonly<Record<string, KeyText>
       "The interface's addresses. Without a length an address stands alone (/32, /128).",
     ),
     MTU: key(
-      "68 to 65535; at least 1280 with IPv6",
+      `${MTU_MIN} to ${MTU_MAX}; at least ${MTU_MIN_V6} with IPv6`,
       "the smallest MTU on the way to an endpoint, less 80",
       "The interface's MTU.",
     ),

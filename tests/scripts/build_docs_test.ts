@@ -3,10 +3,10 @@ import { COMMANDS } from "../../src/cli/commands.ts";
 import { madeList, withLists } from "../../scripts/build_docs.ts";
 
 Deno.test("a list is made anew between its marks, and what is around it stays", () => {
-  const page = "# Title\n\n<!-- made: exits -->\nold\n<!-- end -->\n\nText.\n";
+  const page = "# Title\n\n<!-- made: exits -->\nstale words\n<!-- end -->\n\nText.\n";
   const made = withLists(page);
   assert(made.startsWith("# Title\n\n<!-- made: exits -->\n\n| code "), made);
-  assert(made.endsWith("|\n\n<!-- end -->\n\nText.\n") && !made.includes("old"), made);
+  assert(made.endsWith("|\n\n<!-- end -->\n\nText.\n") && !made.includes("stale words"), made);
   assertEquals(withLists(made), made);
 });
 
