@@ -1,5 +1,6 @@
 /** The command line: which command is meant, and what its exit code is. */
 import { parseArgs } from "@std/cli/parse-args";
+import { withoutKeyLike, withoutKeys } from "../base/redact.ts";
 import { VERSION } from "../base/version.ts";
 import { isUserError } from "../daemon/daemon.ts";
 import { painterFor, STDOUT_FD, writeText } from "../daemon/terminal.ts";
@@ -30,11 +31,11 @@ export async function runCommand(args: readonly string[], mainUrl: string): Prom
     return await dispatch(parseCommandLine(args), mainUrl);
   } catch (error) {
     if (error instanceof UsageError) {
-      console.error(`longhaul: ${error.message}`);
+      console.error(`longhaul: ${withoutKeyLike(error.message)}`);
       return EXIT_USAGE;
     }
     if (!isUserError(error)) throw error;
-    console.error(`longhaul: ${error.message}`);
+    console.error(`longhaul: ${withoutKeys(error.message)}`);
     return 1;
   }
 }
