@@ -180,48 +180,54 @@ reloadTest("port, mark and key follow, and the tunnel works on", async (tunnel) 
   assertEquals(await tunnel.reload(), "fwmark off\n");
 });
 
-reloadTest("a bad file changes nothing and says why, also after a signal", async (tunnel) => {
-  const good = Deno.readTextFileSync(tunnel.files[0]);
-  const secret = newKeyPair().privateKey;
-  const before = await wg(["show", tunnel.names[0], "dump"]);
-  const cases: [(text: string) => string, RegExp][] = [
-    [(text) => text.replace("10.9.0.2/32", "10.9.0.2/33"), /conf:9:14: error: AllowedIPs/],
-    [(text) => text.replace("ListenPort = 10001", `ListenPort = ${secret}`), /:3:14: .*not shown/],
-    [(text) => text.replace("Endpoint", "Endpont"), /did you mean `Endpoint`/],
-    [() => "", /no \[Interface\]/],
-    // The file is right, but the port is not free.
-    [(text) => text.replace("10001", "10099"), /port 10099 is in use/],
-    // The peers are right, but a route is not possible.
-    [
-      (text) => text.replace("10.9.0.2/32", "10.9.0.2/32, 10.70.0.0/16"),
-      /10\.70\.0\.0\/16 .*route already/,
-    ],
-  ];
-  await tunnel.net.ip(tunnel.spaces[0], ["route add 10.70.0.0/16 via 192.0.2.2"]);
-  const socket = withSocketIn(tunnel.spaces[0], 10_099);
-  tunnel.net.defer(() => closeUdpSockets(socket));
-  for (const [change, pattern] of cases) {
-    Deno.writeTextFileSync(tunnel.files[0], change(good));
-    const { code, stdout, stderr } = await longhaul(["reload", tunnel.names[0]]);
-    assertEquals([code, stdout], [1, ""], stderr);
-    assert(pattern.test(stderr) && stderr.endsWith("longhaul: nothing has changed\n"), stderr);
-    assert(
-      !stderr.includes(secret.slice(0, 20)) && !tunnel.ends[0].log.includes(secret.slice(0, 20)),
-    );
-    const lines = tunnel.ends[0].log.length;
-    tunnel.ends[0].kill("SIGHUP");
-    await waitFor(
-      "the log tells",
-      5000,
-      () => /nothing has changed/.test(tunnel.ends[0].log.slice(lines)),
-    );
-    assertEquals((await wg(["show", tunnel.names[0], "dump"])).stdout, before.stdout);
-    const routes = await tunnel.ip("route", "show", "dev", tunnel.names[0]);
-    assert(!routes.includes("10.70"), routes);
-  }
-  Deno.writeTextFileSync(tunnel.files[0], good);
-  assertEquals(await tunnel.reload(), "nothing to change\n");
-});
+reloadTest(
+  "hazard 8: a bad file changes nothing and says why, also after a signal",
+  async (tunnel) => {
+    const good = Deno.readTextFileSync(tunnel.files[0]);
+    const secret = newKeyPair().privateKey;
+    const before = await wg(["show", tunnel.names[0], "dump"]);
+    const cases: [(text: string) => string, RegExp][] = [
+      [(text) => text.replace("10.9.0.2/32", "10.9.0.2/33"), /conf:9:14: error: AllowedIPs/],
+      [
+        (text) => text.replace("ListenPort = 10001", `ListenPort = ${secret}`),
+        /:3:14: .*not shown/,
+      ],
+      [(text) => text.replace("Endpoint", "Endpont"), /did you mean `Endpoint`/],
+      [() => "", /no \[Interface\]/],
+      // The file is right, but the port is not free.
+      [(text) => text.replace("10001", "10099"), /port 10099 is in use/],
+      // The peers are right, but a route is not possible.
+      [
+        (text) => text.replace("10.9.0.2/32", "10.9.0.2/32, 10.70.0.0/16"),
+        /10\.70\.0\.0\/16 .*route already/,
+      ],
+    ];
+    await tunnel.net.ip(tunnel.spaces[0], ["route add 10.70.0.0/16 via 192.0.2.2"]);
+    const socket = withSocketIn(tunnel.spaces[0], 10_099);
+    tunnel.net.defer(() => closeUdpSockets(socket));
+    for (const [change, pattern] of cases) {
+      Deno.writeTextFileSync(tunnel.files[0], change(good));
+      const { code, stdout, stderr } = await longhaul(["reload", tunnel.names[0]]);
+      assertEquals([code, stdout], [1, ""], stderr);
+      assert(pattern.test(stderr) && stderr.endsWith("longhaul: nothing has changed\n"), stderr);
+      assert(
+        !stderr.includes(secret.slice(0, 20)) && !tunnel.ends[0].log.includes(secret.slice(0, 20)),
+      );
+      const lines = tunnel.ends[0].log.length;
+      tunnel.ends[0].kill("SIGHUP");
+      await waitFor(
+        "the log tells",
+        5000,
+        () => /nothing has changed/.test(tunnel.ends[0].log.slice(lines)),
+      );
+      assertEquals((await wg(["show", tunnel.names[0], "dump"])).stdout, before.stdout);
+      const routes = await tunnel.ip("route", "show", "dev", tunnel.names[0]);
+      assert(!routes.includes("10.70"), routes);
+    }
+    Deno.writeTextFileSync(tunnel.files[0], good);
+    assertEquals(await tunnel.reload(), "nothing to change\n");
+  },
+);
 
 /** A UDP port of a namespace that is taken. */
 function withSocketIn(space: string, port: number): UdpSockets {
