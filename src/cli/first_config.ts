@@ -39,17 +39,17 @@ export function defaultConfigPath(): string | null {
  * The path of the config, which is made when there is none yet. Throws `SetupError` and
  * `SystemCallError`.
  */
-export function obtainFirstConfig(): { path: string; isNew: boolean } {
+export function obtainFirstConfig(): string {
   const path = defaultConfigPath();
   if (path === null) {
     throw new SetupError("There is no folder for keys and config: set HOME or XDG_STATE_HOME");
   }
-  if (exists(path)) return { path, isNew: false };
+  if (exists(path)) return path;
   const folder = path.slice(0, path.lastIndexOf("/"));
   makeFolders(folder, FOLDER_MODE);
   closeToOthers(folder);
   writeFileAtomic(path, firstConfig(), FILE_MODE);
-  return { path, isNew: true };
+  return path;
 }
 
 /** A state folder that somebody has made with a wider mode becomes private, too. */

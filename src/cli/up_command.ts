@@ -21,16 +21,23 @@ import { isPartOfEverything } from "../daemon/default_route.ts";
 import { interfaceExists } from "../daemon/interface_setup.ts";
 import { announce, chooseLogLevel, setUpLog } from "../daemon/log_setup.ts";
 import { currentNameServers, OuterResolver } from "../daemon/outer_resolver.ts";
-import { uapiPath } from "../daemon/paths.ts";
+import { UAPI_FOLDER, uapiPath } from "../daemon/paths.ts";
 import { Reloader } from "../daemon/reloader.ts";
 import { SetupError } from "../daemon/setup_error.ts";
+import { STDOUT_FD, writeText } from "../daemon/terminal.ts";
 import { clearLeftovers, TunnelChanges } from "../daemon/tunnel_changes.ts";
 import type { SocketAddress } from "../wireguard/configuration.ts";
 import { equalBytes, wipe } from "../wireguard/bytes.ts";
 import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
-import type { CommandSpec, Flags } from "./command_spec.ts";
+import type { CommandInput, CommandSpec } from "./command_spec.ts";
 import { type ConfigPlace, findConfig, parseConfigFile, readConfig } from "./config_file.ts";
+import { guessAddress } from "./endpoint_here.ts";
+import { obtainFirstConfig } from "./first_config.ts";
 import { LOG_FLAGS } from "./log_flags.ts";
+import { programCommand } from "./program_command.ts";
+import { startStatusLine } from "./status_line.ts";
+import { checkMode, MODE_FLAG } from "./up_mode.ts";
+import { welcomeText } from "./welcome_text.ts";
 import { chooseEncryptors, sessionLimits, testFault } from "./environment.ts";
 
 /** How long the start waits for the names of endpoints; later ones are used when they come. */
@@ -39,23 +46,30 @@ const NAMES_WAIT_MS = 3000;
 export const upCommand: CommandSpec = {
   name: "up",
   summary: "bring up the tunnel that a config file describes, until a signal",
-  words: "FILE|NAME",
-  count: { min: 1, max: 1, rule: "up takes a config file or the name of one" },
-  flags: LOG_FLAGS,
+  words: "[FILE|NAME]",
+  count: { min: 0, max: 1, rule: "up takes one config file or the name of one, or nothing" },
+  flags: [MODE_FLAG, ...LOG_FLAGS],
   examples: [
+    ["up", "make keys and a config, or use those made before, and say how peers join"],
     ["up ./wg0.conf", "the tunnel of a config file"],
     ["up wg0", "the same for /etc/wireguard/wg0.conf"],
   ],
-  run: ({ words, flags }) => runUp(words[0], flags),
+  about: "Without a file it is longhaul0.conf in the state folder: /etc/longhaul for root, else\n" +
+    "$XDG_STATE_HOME/longhaul or ~/.local/state/longhaul.",
+  run: runUp,
 };
 
 /** Runs the command; resolves with the exit code when the tunnel has ended. */
-async function runUp(argument: string, flags: Flags): Promise<number> {
-  const place = findConfig(argument);
+async function runUp({ words, flags, mainUrl }: CommandInput): Promise<number> {
+  const isFirstRun = words.length === 0;
+  // Where it cannot work no keys are made.
+  if (isFirstRun) checkMode(flags.text("mode"), mainUrl);
+  const place = findConfig(isFirstRun ? obtainFirstConfig() : words[0]);
   const { crypto } = selectNoiseCrypto();
   const publicKeyOf = (privateKey: Uint8Array) => crypto.x25519PublicKey(privateKey);
   const config = readConfig(place, publicKeyOf);
   if (config === null) return 1;
+  if (!isFirstRun) checkMode(flags.text("mode"), mainUrl);
   const log = setUpLog(
     place.interfaceName,
     chooseLogLevel(flags.text("log-level")),
@@ -67,7 +81,8 @@ async function runUp(argument: string, flags: Flags): Promise<number> {
   const resolver = newResolver(config.device, outer, log);
   const { privateKey } = config.device;
   const publicKey = privateKey === undefined ? null : publicKeyOf(privateKey);
-  const tunnel: Tunnel = { config, outer, resolver, mtu: 0, publicKey, log };
+  const welcome = isFirstRun ? programCommand(mainUrl) : null;
+  const tunnel: Tunnel = { config, outer, resolver, mtu: 0, publicKey, welcome, log };
   try {
     await resolver.firstRound(NAMES_WAIT_MS);
     tunnel.mtu = config.interface.mtu ?? findMtu(config, resolver);
@@ -103,6 +118,8 @@ interface Tunnel {
   resolver: EndpointResolver;
   mtu: number;
   readonly publicKey: Uint8Array | null;
+  /** How the program is called, where the user is to be told how to go on; else null. */
+  readonly welcome: string | null;
   readonly log: Log;
 }
 
@@ -147,6 +164,8 @@ async function runInterface(
     ending,
     beforeEnd: () => changes.beforeEnd(),
   });
+  let stopLine = () => {};
+  ending.begun.then(() => stopLine());
   try {
     const port = await setUp(daemon, tunnel, changes);
     if (!daemon.isEnding) {
@@ -158,6 +177,11 @@ async function runInterface(
         `${daemon.interfaceName} is up, UDP port ${port}, MTU ${tunnel.mtu}, ` +
           `public key ${key}`,
       );
+      tellMore(daemon, place, tunnel, port);
+      stopLine = startStatusLine({
+        interfaceName: daemon.interfaceName,
+        traffic: () => daemon.node.control.device.traffic(),
+      });
     }
   } catch (error) {
     const wasEnding = daemon.isEnding;
@@ -167,6 +191,30 @@ async function runInterface(
     throw error;
   }
   return await daemon.ended;
+}
+
+/** Tells a user who has just begun how to go on, and where tools find the interface. */
+function tellMore(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel, port: number): void {
+  const { config, log, publicKey, welcome } = tunnel;
+  const socket = uapiPath(daemon.interfaceName);
+  if (!socket.startsWith(`${UAPI_FOLDER}/`)) {
+    announce(
+      log,
+      `\`wg\` needs root to find it: the control socket is ${socket}; ` +
+        `\`longhaul show ${daemon.interfaceName}\` and the other commands find it by themselves`,
+    );
+  }
+  if (welcome === null || publicKey === null) return;
+  const text = welcomeText({
+    path: place.path,
+    interfaceName: daemon.interfaceName,
+    config,
+    publicKey: formatKeyBase64(publicKey),
+    port,
+    address: guessAddress(daemon.interfaceName, config.device.fwmark ?? 0),
+    program: welcome,
+  });
+  writeText(STDOUT_FD, text);
 }
 
 /** Makes the daemon what the config says; returns its UDP port. */
