@@ -6,7 +6,7 @@ import { Net } from "../netns/net.ts";
 import { deviceIn } from "../netns/node_process.ts";
 import { newKeyPair, newPresharedKey } from "../netns/wg.ts";
 import { command, Foreground, hasSocket, longhaul, writeConfig } from "./longhaul.ts";
-import { assertRestored, hiding, inOwnMounts, snapshot } from "./host.ts";
+import { assertRestored, hiding, inOwnMounts, resolvconfStub, snapshot } from "./host.ts";
 
 interface Place {
   readonly net: Net;
@@ -161,6 +161,38 @@ hookTest("where there is no bash, hooks are for sh", async (place) => {
   await up.says(/ is up, UDP port /);
   assert(/\/sh$/.test(lines(said)[0]), lines(said)[0]);
 }, ["unshare", "mount"]);
+
+hookTest(
+  "a hook fetches the private key, and hooks set the name servers, as in wg-quick's manual",
+  async (place) => {
+    const { net, space, name } = place;
+    const key = newKeyPair();
+    const store = `${net.folder}/store-${name}`;
+    Deno.writeTextFileSync(store, key.privateKey, { mode: 0o600 });
+    const stub = resolvconfStub(net, name);
+    const file = writeConfig(
+      net,
+      name,
+      `[Interface]
+Address = 10.200.100.8/24
+PostUp = wg set %i private-key <(cat ${net.folder}/store-%i)
+PostUp = printf 'nameserver 10.200.100.1' | resolvconf -a tun.%i -m 0 -x
+PostDown = resolvconf -d tun.%i -f
+
+[Peer]
+PublicKey = ${newKeyPair().publicKey}
+AllowedIPs = 10.200.100.0/24
+`,
+    );
+    const up = await Foreground.up(net, space, file, stub.env);
+    const shown = await run(["wg", "show", name, "public-key"], { namespace: space });
+    assertEquals(shown.stdout.trim(), key.publicKey);
+    assertEquals(stub.state(), `tun.${name}:\nnameserver 10.200.100.1`);
+    up.kill("SIGTERM");
+    assertEquals([await up.ended(), stub.state()], [0, ""]);
+  },
+  ["wg"],
+);
 
 hookTest("the kill switch of wg-quick's manual holds", async (place) => {
   const { net, space, name } = place;
