@@ -96,19 +96,20 @@ export function announce(log: Log, message: string): void {
 /** A function that formats and writes records. */
 function recordWriter(format: LogFormat): (record: LogRecord) => void {
   const journal = format === "journal" ? datagramSink(JOURNAL_SOCKET) : null;
-  const sink = new CountingSink(journal ?? descriptorSink(STDERR_FD));
+  const sink = new CountingSink(descriptorSink(STDERR_FD));
   const encoder = new TextEncoder();
   const paint = painterFor(STDERR_FD);
-  const encode = (record: LogRecord): Uint8Array<ArrayBuffer> => {
-    if (journal !== null) return journalDatagram(record);
-    if (format === "json") return encoder.encode(jsonLine(record));
-    return encoder.encode(format === "journal" ? priorityLine(record) : textLine(record, paint));
+  const line = (record: LogRecord): string => {
+    if (format === "json") return jsonLine(record);
+    return format === "journal" ? priorityLine(record) : textLine(record, paint);
   };
   return (record) => {
+    // Where the journal does not take it, its stream does.
+    if (journal?.(journalDatagram(record))) return;
     liveLine.above(() => {
-      sink.write(encode(record), (lost) => {
+      sink.write(encoder.encode(line(record)), (lost) => {
         const message = [`${lost} lines of the log were lost: nobody took them`];
-        return encode({ ...record, level: "warning", message, properties: { lost } });
+        return encoder.encode(line({ ...record, level: "warning", message, properties: { lost } }));
       });
     });
   };
