@@ -13,6 +13,8 @@ export const EXIT_CODES: readonly (readonly [code: string, meaning: string])[] =
 
 /** Command lines to begin with. */
 const FIRST_EXAMPLES: readonly (readonly [line: string, does: string])[] = [
+  ["up", "a first tunnel: makes keys and a config, and says how peers join"],
+  ["peer add phone", "a peer, with a QR code for the phone"],
   ["up wg0", "the tunnel of /etc/wireguard/wg0.conf, until Ctrl-C"],
   ["status wg0 --watch", "its peers and rates, live"],
   ["service install wg0", "the same tunnel from every boot on"],
