@@ -40,7 +40,7 @@ Deno.test("--version tells the version", async () => {
 
 Deno.test("what cannot be meant ends with exit code 2, what cannot be done with 1, and one line", async () => {
   const cases: [string[], string][] = [
-    [["up"], "up takes a config file"],
+    [["up", "a", "b"], "up takes"],
     [["down", "a", "b"], "down takes the name"],
     [["status", "a", "b"], "status takes"],
     [["wg0", "wg1"], '"wg0 wg1" is not a command'],
