@@ -164,13 +164,15 @@ async function runInterface(
     ending,
     beforeEnd: () => changes.beforeEnd(),
   });
+  const reloader = serveReloads(daemon, place, tunnel);
   let stopLine = () => {};
   ending.begun.then(() => stopLine());
   try {
     const port = await setUp(daemon, tunnel, changes);
     if (!daemon.isEnding) {
       const key = tunnel.publicKey === null ? "no key" : formatKeyBase64(tunnel.publicKey);
-      hangUp.attach(serveReloads(daemon, place, tunnel));
+      reloader.ready();
+      hangUp.attach(() => reloader.reloadForSignal());
       daemon.ready();
       announce(
         log,
@@ -264,8 +266,8 @@ class HangUp {
   }
 }
 
-/** Serves the requests that load the config again; returns what a signal is to call. */
-function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): () => Promise<void> {
+/** Serves the requests that load the config again. */
+function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): Reloader {
   const { log } = tunnel;
   const { crypto } = selectNoiseCrypto();
   const path = canonicalPath(place.path) ?? place.path;
@@ -288,7 +290,7 @@ function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): () =>
     },
   });
   for (const [name, handler] of reloader.requests()) daemon.requests.set(name, handler);
-  return () => reloader.reloadForSignal();
+  return reloader;
 }
 
 /** For tests: a function that kills the process when it is called for the n-th time. */

@@ -62,9 +62,10 @@ function compare(
   after: readonly Prefix[],
   keyOf: (prefix: Prefix) => string,
 ): { added: Prefix[]; removed: Prefix[] } {
-  const old = new Set(before.map(keyOf)), wanted = new Set(after.map(keyOf));
+  const oldKeys = before.map(keyOf), newKeys = after.map(keyOf);
+  const old = new Set(oldKeys), wanted = new Set(newKeys);
   return {
-    added: after.filter((prefix) => !old.has(keyOf(prefix))),
-    removed: before.filter((prefix) => !wanted.has(keyOf(prefix))),
+    added: after.filter((_, at) => !old.has(newKeys[at])),
+    removed: before.filter((_, at) => !wanted.has(oldKeys[at])),
   };
 }

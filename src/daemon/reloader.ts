@@ -63,6 +63,7 @@ export class Reloader {
   readonly #options: ReloaderOptions;
   #config: NodeConfig;
   #last: Promise<unknown> = Promise.resolve();
+  #isReady = false;
 
   /** `config` is what has been applied; its keys may have been wiped. */
   constructor(config: NodeConfig, options: ReloaderOptions) {
@@ -73,6 +74,11 @@ export class Reloader {
   /** The config that is applied now. */
   get config(): NodeConfig {
     return this.#config;
+  }
+
+  /** The config is applied as a whole: from here on it can be loaded again. */
+  ready(): void {
+    this.#isReady = true;
   }
 
   /** The requests of clients that this serves. */
@@ -103,6 +109,10 @@ export class Reloader {
 
   /** Reloads; rejects with `RequestError` and has changed nothing when it cannot. */
   reload(): Promise<ReloadOutcome> {
+    if (!this.#isReady) {
+      const { interfaceName } = this.#options;
+      return Promise.reject(new RequestError([`${interfaceName} is still coming up: try again`]));
+    }
     const outcome = this.#last.then(() => this.#reload());
     this.#last = outcome.catch(() => {});
     return outcome;
