@@ -54,7 +54,7 @@ export function chooseEncryptors(wanted: number | "auto", log: Log): number {
   return Math.min(wanted, ENCRYPTORS_MAX);
 }
 
-/** A command line or environment that cannot be obeyed; told without a stack, exit code 1. */
+/** A command line or environment that cannot be meant; told without a stack, exit code 2. */
 export class UsageError extends Error {
   override name = "UsageError";
 }
