@@ -274,10 +274,12 @@ function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): Reloa
   const reloader = new Reloader(tunnel.config, {
     path,
     interfaceName: daemon.interfaceName,
+    hasInterface: true,
     node: daemon.node,
     read: () => parseConfigFile(path, (privateKey) => crypto.x25519PublicKey(privateKey)),
     peerNames: daemon.peerNames,
     log,
+    onReload: (isOver) => isOver ? daemon.ready() : daemon.reloading(),
     resolveAnew: async (device) => {
       const resolver = newResolver(device, tunnel.outer, log);
       await resolver.firstRound(NAMES_WAIT_MS);

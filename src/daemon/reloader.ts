@@ -22,6 +22,7 @@ import {
   type ConfigurationTarget,
   type DeviceChange,
   type DeviceStatus,
+  type Prefix,
 } from "../wireguard/configuration.ts";
 import { KEY_BYTES } from "../wireguard/constants.ts";
 import { divideRoutes, isPartOfEverything, mainTablePrefixes } from "./default_route.ts";
@@ -39,11 +40,15 @@ export interface ReloaderOptions {
   /** The absolute path of the config file. */
   readonly path: string;
   readonly interfaceName: string;
+  /** Whether there is an interface of the kernel, whose addresses and routes follow the file. */
+  readonly hasInterface: boolean;
   readonly node: ConfigurationTarget;
   /** Reads and parses the file; throws `SystemCallError` or `SetupError` when it cannot. */
   readonly read: () => ParseResult;
   readonly peerNames: PeerNames | null;
   readonly log: Log;
+  /** Told when a reload begins and, however it went, when it is over. */
+  readonly onReload?: (isOver: boolean) => void;
   /** A resolver for the named endpoints of these peers, which has looked for them. */
   readonly resolveAnew: (device: DeviceConfig) => Promise<EndpointResolver>;
   /** The config is applied; this resolver takes the place of the former one. */
@@ -119,7 +124,8 @@ export class Reloader {
   }
 
   async #reload(): Promise<ReloadOutcome> {
-    const { log, path } = this.#options;
+    const { log, path, onReload } = this.#options;
+    onReload?.(false);
     try {
       const outcome = await this.#apply();
       const what = outcome.changes.length === 0 ? "nothing to change" : outcome.changes.join(", ");
@@ -130,6 +136,8 @@ export class Reloader {
       const reasons = reasonsOf(error);
       log.error(`${path} is not loaded, nothing has changed: ${reasons.join("; ")}`);
       throw new RequestError(reasons);
+    } finally {
+      onReload?.(true);
     }
   }
 
@@ -138,18 +146,9 @@ export class Reloader {
     const resolver = await this.#options.resolveAnew(config.device);
     let isApplied = false;
     try {
-      const difference = this.#difference(config, resolver);
-      using change = new InterfaceChange(this.#options.interfaceName, difference, config);
-      await change.add();
-      let told: string[];
-      try {
-        told = this.#changeDevice(config, resolver);
-      } catch (error) {
-        change.takeBack();
-        throw error;
-      }
-      await change.remove();
-      this.#config = config;
+      const { difference, applied } = this.#difference(config, resolver);
+      const told = await this.#carryOut(config, resolver, difference);
+      this.#config = applied;
       isApplied = true;
       this.#options.onApplied(resolver);
       this.#options.peerNames?.replace(config.device.peers);
@@ -161,6 +160,26 @@ export class Reloader {
       if (!isApplied) resolver.stop();
       wipeKeys(config.device);
     }
+  }
+
+  /** Brings interface and device to the config, or neither; tells what has changed in the device. */
+  async #carryOut(
+    config: NodeConfig,
+    resolver: EndpointResolver,
+    difference: NodeDifference,
+  ): Promise<string[]> {
+    if (!this.#options.hasInterface) return this.#changeDevice(config, resolver);
+    using change = new InterfaceChange(this.#options.interfaceName, difference, config);
+    await change.add();
+    let told: string[];
+    try {
+      told = this.#changeDevice(config, resolver);
+    } catch (error) {
+      change.takeBack();
+      throw error;
+    }
+    await change.remove();
+    return told;
   }
 
   #read(): { config: NodeConfig; warnings: string[] } {
@@ -201,24 +220,74 @@ export class Reloader {
     return wanted;
   }
 
-  /** The difference, less new routes that need rules and a table of their own. */
-  #difference(config: NodeConfig, resolver: EndpointResolver): NodeDifference {
-    const difference = nodeDifference(this.#config, config);
+  /**
+   * The difference, less what has to wait for the next `up`, and the config as it will have been
+   * applied: what waits is told again by every reload.
+   */
+  #difference(
+    config: NodeConfig,
+    resolver: EndpointResolver,
+  ): { difference: NodeDifference; applied: NodeConfig } {
+    const before = this.#config;
+    const difference = nodeDifference(before, config);
+    if (!this.#options.hasInterface) {
+      return { difference: withoutInterface(difference), applied: config };
+    }
     const deferred = [...difference.deferred];
-    if (hasDefaultRoute(this.#config) && this.#config.device.fwmark !== config.device.fwmark) {
+    if (hasDefaultRoute(before) && before.device.fwmark !== config.device.fwmark) {
       deferred.push("FwMark");
     }
-    if (config.interface.table !== "auto" || difference.routesAdded.length === 0) {
-      return { ...difference, deferred };
+    if (config.interface.table !== before.interface.table) {
+      const { table } = before.interface;
+      const applied = {
+        ...config,
+        interface: { ...config.interface, table },
+        routes: before.routes,
+      };
+      return { difference: { ...difference, deferred }, applied };
     }
+    const { own, main } = this.#divide(config, difference.routesAdded, resolver);
+    deferred.push(...own.map((route) => `the route ${formatPrefix(route)}`));
+    const waiting = new Set(own.map(formatPrefix));
+    const routes = own.length === 0
+      ? config.routes
+      : config.routes.filter((route) => !waiting.has(formatPrefix(route)));
+    return {
+      difference: { ...difference, routesAdded: main, deferred },
+      applied: { ...config, routes },
+    };
+  }
+
+  /** Divides new routes into those that need rules and a table of their own, and others. */
+  #divide(
+    config: NodeConfig,
+    routes: readonly Prefix[],
+    resolver: EndpointResolver,
+  ): { own: readonly Prefix[]; main: readonly Prefix[] } {
+    if (config.interface.table !== "auto" || routes.length === 0) return { own: [], main: routes };
     const endpoints = config.device.peers.flatMap(({ endpoint }) => {
       if (endpoint === undefined) return [];
       return (isNamed(endpoint) ? resolver.addressOf(endpoint) : endpoint)?.address ?? [];
     });
-    const { own, main } = divideRoutes(difference.routesAdded, endpoints, mainTablePrefixes());
-    deferred.push(...own.map((route) => `the route ${formatPrefix(route)}`));
-    return { ...difference, routesAdded: main, deferred };
+    return divideRoutes(routes, endpoints, mainTablePrefixes());
   }
+}
+
+/** What is left of a difference where nothing follows addresses and routes. */
+function withoutInterface(difference: NodeDifference): NodeDifference {
+  const { addressesAdded, addressesRemoved, mtu, deferred } = difference;
+  const settings = [
+    ...(addressesAdded.length + addressesRemoved.length > 0 ? ["Address"] : []),
+    ...(mtu !== null ? ["MTU"] : []),
+  ];
+  return {
+    addressesAdded: [],
+    addressesRemoved: [],
+    routesAdded: [],
+    routesRemoved: [],
+    mtu: null,
+    deferred: [...settings, ...deferred],
+  };
 }
 
 /** Whether a config's routes need rules that go by a mark. */

@@ -257,6 +257,33 @@ reloadTest("what cannot change in a running interface says so", async (tunnel) =
   }
 });
 
+reloadTest(
+  "hazard 6: a new peer whose name has no address waits, and the others work on",
+  async (tunnel) => {
+    tunnel.edit((text) =>
+      text + `[Peer]\nPublicKey = ${newKeyPair().publicKey}\nEndpoint = nobody.invalid:1\n`
+    );
+    assertEquals(await tunnel.reload(), "1 peer added\n");
+    assert(/cannot resolve nobody\.invalid/.test(tunnel.ends[0].log), tunnel.ends[0].log);
+    assertEquals((await tunnel.show()).peers.map(({ endpoint }) => endpoint).includes(null), true);
+    await pingUntilAnswered(tunnel.spaces[0], "10.9.0.2");
+  },
+);
+
+reloadTest("another table waits for the next up, and is told each time", async (tunnel) => {
+  tunnel.edit((text) =>
+    text.replace("[Peer]", "Table = 4243\n[Peer]").replace(
+      "10.9.0.2/32",
+      "10.9.0.2/32, 10.82.0.0/16",
+    )
+  );
+  assert(/Table cannot change/.test(await tunnel.reload()));
+  assert(/Table cannot change/.test(await tunnel.reload()));
+  tunnel.edit((text) => text.replace("Table = 4243\n", ""));
+  assertEquals(await tunnel.reload(), "1 route added\n");
+  assert((await tunnel.ip("route", "show", "dev", tunnel.names[0])).includes("10.82.0.0/16"));
+});
+
 reloadTest("a peer that has roamed stays where it is", async (tunnel) => {
   await tunnel.net.ip(tunnel.spaces[1], ["address add 192.0.2.3/24 dev eth0"]);
   await wg([
