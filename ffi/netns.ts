@@ -12,12 +12,15 @@ import { orThrow, SystemCallError } from "./error.ts";
 import { Statx } from "./layout.ts";
 import { checked, libc } from "./libc.ts";
 import { cString, fixedBytes } from "./memory.ts";
+import { AF_INET, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from "./socket.ts";
 
 /** include/uapi/linux/sched.h */
 const CLONE_NEWNET = 0x40000000;
 /** EX_SOFTWARE of sysexits.h. */
 const EXIT_SOFTWARE = 70;
 
+/** include/uapi/asm-generic/socket.h */
+const SO_NETNS_COOKIE = 71;
 const AT_EMPTY_PATH = 0x1000;
 const STATX_INO = 0x100;
 
@@ -44,6 +47,28 @@ export function namespaceIdentity(netnsFd: number): number {
   const result = libc().statx(netnsFd, cString(""), AT_EMPTY_PATH, STATX_INO, target);
   orThrow(checked(result), `statx(${netnsFd})`);
   return Number(new DataView(target.buffer).getBigUint64(Statx.ino, true));
+}
+
+/**
+ * A text that tells the calling thread's namespace from every other one since boot: its cookie, or,
+ * before Linux 5.14, its number, which a later namespace may get again. Throws `SystemCallError`.
+ */
+export function ownNamespaceName(): string {
+  const fd = orThrow(checked(libc().socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)), "socket");
+  try {
+    const cookie = fixedBytes(8), length = fixedBytes(4);
+    new DataView(length.buffer).setUint32(0, cookie.length, true);
+    const result = libc().getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie, length);
+    if (result === 0) return `cookie ${new DataView(cookie.buffer).getBigUint64(0, true)}`;
+  } finally {
+    closeFd(fd);
+  }
+  const own = openOwnNamespace();
+  try {
+    return `number ${namespaceIdentity(own)}`;
+  } finally {
+    closeFd(own);
+  }
 }
 
 /**

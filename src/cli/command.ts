@@ -1,7 +1,9 @@
 /** The command line: which command is meant, and what its exit code is. */
 import { parseArgs } from "@std/cli/parse-args";
+import { withoutKeyLike, withoutKeys } from "../base/redact.ts";
 import { VERSION } from "../base/version.ts";
 import { isUserError } from "../daemon/daemon.ts";
+import { painterFor, STDOUT_FD, writeText } from "../daemon/terminal.ts";
 import { type CommandSpec, Flags } from "./command_spec.ts";
 import { COMMANDS } from "./commands.ts";
 import { UsageError } from "./environment.ts";
@@ -29,11 +31,11 @@ export async function runCommand(args: readonly string[], mainUrl: string): Prom
     return await dispatch(parseCommandLine(args), mainUrl);
   } catch (error) {
     if (error instanceof UsageError) {
-      console.error(`longhaul: ${error.message}`);
+      console.error(`longhaul: ${withoutKeyLike(error.message)}`);
       return EXIT_USAGE;
     }
     if (!isUserError(error)) throw error;
-    console.error(`longhaul: ${error.message}`);
+    console.error(`longhaul: ${withoutKeys(error.message)}`);
     return 1;
   }
 }
@@ -101,7 +103,9 @@ function dispatch(line: CommandLine, mainUrl: string): number | Promise<number> 
   const isForeground = flags.has("foreground");
   const isBare = command === null && words.length === 0 && !isForeground;
   if (flags.has("help") || isBare) {
-    console.log(command === null ? programHelp(COMMANDS) : commandHelp(command));
+    const paint = painterFor(STDOUT_FD);
+    const text = command === null ? programHelp(COMMANDS, paint) : commandHelp(command, paint);
+    writeText(STDOUT_FD, text);
     return isBare && !flags.has("help") ? EXIT_USAGE : 0;
   }
   if (command === null) return runBareInterface(words, isForeground, mainUrl);

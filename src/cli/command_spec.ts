@@ -11,6 +11,8 @@ export interface FlagSpec {
   readonly alias?: string;
   /** What stands for the value in the help; a flag without it takes none. */
   readonly value?: string;
+  /** The values that it takes, where there are only some. */
+  readonly choices?: readonly string[];
   /** What the flag does, in some words. */
   readonly help: string;
 }
@@ -57,6 +59,8 @@ export interface CommandSpec {
   readonly summary: string;
   /** What stands behind the name, as the help shows it: `FILE|NAME`. */
   readonly words: string;
+  /** The words that one in capitals stands for, where there are only some: `{ FIELD: [...] }`. */
+  readonly choices?: Readonly<Record<string, readonly string[]>>;
   /** How many words there may be, and what is said when there are more or fewer. */
   readonly count: { readonly min: number; readonly max: number; readonly rule: string };
   readonly flags: readonly FlagSpec[];

@@ -1,13 +1,15 @@
 /** Finding and reading the config file that a command line names. */
+import { effectiveUserId } from "../../ffi/environment.ts";
 import { exists, fileStatus, readTextFile } from "../../ffi/files.ts";
 import { interfaceIndex } from "../../ffi/socket.ts";
 import { cString } from "../../ffi/memory.ts";
 import { formatDiagnostic } from "../config/diagnostic.ts";
 import { interfaceNameOf, isInterfaceName, modeWarning } from "../config/file_name.ts";
-import { parseConfig } from "../config/parse.ts";
+import { parseConfig, type ParseResult } from "../config/parse.ts";
 import type { PublicKeyOf } from "../config/peers.ts";
 import type { NodeConfig } from "../config/types.ts";
 import { routingTableNumber } from "../daemon/routing_table_names.ts";
+import { stateFolder } from "../daemon/paths.ts";
 import { SetupError } from "../daemon/setup_error.ts";
 import { UsageError } from "./environment.ts";
 
@@ -30,7 +32,7 @@ export function findConfig(argument: string): ConfigPlace {
   const isPath = argument.includes("/") || argument.endsWith(".conf");
   if (!isPath) {
     checkInterfaceName(argument);
-    return { path: `${CONFIG_FOLDER}/${argument}.conf`, interfaceName: argument };
+    return { path: pathOfName(argument), interfaceName: argument };
   }
   const interfaceName = interfaceNameOf(argument);
   if (interfaceName === null) {
@@ -40,6 +42,16 @@ export function findConfig(argument: string): ConfigPlace {
     );
   }
   return { path: argument, interfaceName };
+}
+
+/** A name means wg-quick's folder, and else what `up` has made in the state folder. */
+function pathOfName(name: string): string {
+  const shared = `${CONFIG_FOLDER}/${name}.conf`;
+  const state = stateFolder();
+  const own = state === null ? shared : `${state}/${name}.conf`;
+  // Users other than root may not look into wg-quick's folder.
+  if (!exists(own)) return shared;
+  return effectiveUserId() === 0 && exists(shared) ? shared : own;
 }
 
 const INTERFACE_NAME_RULE = "1 to 15 characters of a-z A-Z 0-9 _ = + . -";
@@ -59,12 +71,27 @@ export function readConfig(place: ConfigPlace, publicKeyOf: PublicKeyOf): NodeCo
   if (!exists(path)) throw new SetupError(`There is no config file ${path}`);
   const warning = modeWarning(path, fileStatus(path)?.mode ?? 0);
   if (warning !== null) console.error(`longhaul: warning: ${warning}`);
-  const { config, diagnostics } = parseConfig(readTextFile(path, CONFIG_BYTES_MAX), {
+  const { config, diagnostics } = parseConfigFile(path, publicKeyOf);
+  for (const diagnostic of diagnostics) console.error(formatDiagnostic(diagnostic));
+  return config;
+}
+
+/** Reads and parses a config file, and prints nothing. Throws `SystemCallError`, `SetupError`. */
+export function parseConfigFile(path: string, publicKeyOf: PublicKeyOf): ParseResult {
+  if (!exists(path)) throw new SetupError(`There is no config file ${path}`);
+  return parseConfigText(readTextFile(path, CONFIG_BYTES_MAX), path, publicKeyOf);
+}
+
+/** Parses the text of a config file as this machine reads it. */
+export function parseConfigText(
+  text: string,
+  path: string,
+  publicKeyOf: PublicKeyOf,
+): ParseResult {
+  return parseConfig(text, {
     file: path,
     publicKeyOf,
     interfaceIndex: (name) => Math.max(0, interfaceIndex(cString(name))),
     routingTable: routingTableNumber,
   });
-  for (const diagnostic of diagnostics) console.error(formatDiagnostic(diagnostic));
-  return config;
 }

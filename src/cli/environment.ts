@@ -4,6 +4,21 @@ import { getEnvironment } from "../../ffi/environment.ts";
 import type { Log } from "../base/log.ts";
 import { DEFAULT_SESSION_LIMITS, type SessionLimits } from "../lane/limits.ts";
 
+/** The variables, for the help and the docs. */
+export const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] = [
+  ["LOG_LEVEL", "verbose (or debug), info, warn, error, silent; up: info, INTERFACE: error"],
+  ["LOG_FORMAT", "text, json, journal; without it the form that fits"],
+  ["NO_COLOR", "no colours, also on a terminal (no-color.org)"],
+  ["WG_HIDE_KEYS", "never shows private and preshared keys in status and show"],
+  [
+    "LONGHAUL_ENCRYPTORS",
+    "for INTERFACE: 0 encrypts in the data plane's own thread, 1 in another\none, auto chooses by the number of cores",
+  ],
+  ["LONGHAUL_OFFLOAD", "for INTERFACE: offloads to switch off, as in the config file's Offload"],
+  ["WG_PROCESS_FOREGROUND", "for INTERFACE: 1 is the same as -f"],
+  ["WG_TUN_FD, WG_UAPI_FD", "for INTERFACE: open descriptors of the TUN and of the control socket"],
+];
+
 /** A whole number in a variable; undefined when it is unset. Throws `UsageError` otherwise. */
 export function environmentNumber(name: string): number | undefined {
   const text = getEnvironment(name);
@@ -39,7 +54,7 @@ export function chooseEncryptors(wanted: number | "auto", log: Log): number {
   return Math.min(wanted, ENCRYPTORS_MAX);
 }
 
-/** A command line or environment that cannot be obeyed; told without a stack, exit code 1. */
+/** A command line or environment that cannot be meant; told without a stack, exit code 2. */
 export class UsageError extends Error {
   override name = "UsageError";
 }

@@ -41,6 +41,7 @@ export async function runInterface(
       limits: sessionLimits(),
       fault: testFault(),
     });
+    daemon.ready();
     reportReady(null);
     return await daemon.ended;
   } catch (error) {

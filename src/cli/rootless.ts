@@ -3,27 +3,17 @@
  * done without root and is left out, and what the user is told of it.
  */
 import type { Log } from "../base/log.ts";
-import { isMode, MODES } from "../config/mode.ts";
 import type { NodeConfig } from "../config/types.ts";
 import { formatAddress } from "../control/address_text.ts";
-import { chooseMode, type NodeMode } from "../daemon/node_mode.ts";
-import { UAPI_FOLDER, uapiPath } from "../daemon/paths.ts";
 import type { LocalService } from "../forward/local_services.ts";
 import type { StackConfig } from "../worker/stack_config.ts";
-import { UsageError } from "./environment.ts";
+import type { NodeMode } from "./up_mode.ts";
 
-/** The mode of a node: the flag's, else the file's. Throws `UsageError` for a flag of no mode. */
-export function modeOf(flag: string | undefined, config: NodeConfig): NodeMode {
-  if (flag === undefined) return chooseMode(config.longhaul.mode);
-  if (isMode(flag)) return chooseMode(flag);
-  throw new UsageError(`--mode takes one of ${MODES.join(", ")}, not "${flag}"`);
-}
-
-/** The stack that takes the place of the interface. */
+/** The stack that takes the place of the interface; `mtu` is for a file that names none. */
 export function rootlessStack(config: NodeConfig, mtu: number): StackConfig {
   return {
     addresses: config.interface.addresses,
-    mtu,
+    mtu: config.interface.mtu ?? mtu,
     gso: config.longhaul.offload.netstackGso,
     services: config.longhaul.localServices,
     served: config.longhaul.serve,
@@ -31,7 +21,7 @@ export function rootlessStack(config: NodeConfig, mtu: number): StackConfig {
 }
 
 /** Says what this mode is and why it was chosen, and what of the file it leaves out. */
-export function tellRootless(name: string, mode: NodeMode, config: NodeConfig, log: Log): void {
+export function tellRootless(mode: NodeMode, config: NodeConfig, log: Log): void {
   const why = mode.reason === "" ? "" : ` (${mode.reason})`;
   const { addresses } = config.interface;
   const at = addresses.map(({ address }) => formatAddress(address)).join(", ") || "no address";
@@ -40,9 +30,6 @@ export function tellRootless(name: string, mode: NodeMode, config: NodeConfig, l
     ? "no service of this host (see LocalServices)"
     : services.map(formatService).join(", ");
   log.info(`rootless${why}: a userspace stack answers at ${at}; peers reach ${offered}`);
-  if (!uapiPath(name).startsWith(UAPI_FOLDER)) {
-    log.info(`\`wg\` needs root: use \`longhaul show ${name}\` and its like`);
-  }
   for (const key of leftOut(config)) {
     log.warn(`${key}: left out, there is no interface in rootless mode`);
   }

@@ -21,6 +21,7 @@ export const showCommand: CommandSpec = {
   name: "show",
   summary: "show interfaces as wg does, for people and scripts",
   words: "[NAME|all|interfaces] [FIELD]",
+  choices: { FIELD: [...SHOW_FIELDS.keys()] },
   count: { min: 0, max: 2, rule: "show takes an interface, `all` or `interfaces`, and one field" },
   flags: [],
   examples: [

@@ -4,34 +4,42 @@
  * endpoints. Everything after that goes with the interface, or is undone at the end.
  */
 import { systemClock } from "../../ffi/clock.ts";
-import { getEnvironment } from "../../ffi/environment.ts";
 import { canonicalPath } from "../../ffi/files.ts";
 import { killProcess, ownProcessId, SIGKILL } from "../../ffi/process.ts";
-import { resolveHost } from "../../ffi/resolver.ts";
 import { closeUdpSockets, openUdpSockets } from "../../ffi/udp_open.ts";
 import { isUnixLive } from "../../ffi/unix_socket.ts";
 import type { Log } from "../base/log.ts";
 import { isNamed, toDeviceChange, wipeKeys } from "../config/device_change.ts";
-import type { NodeConfig } from "../config/types.ts";
+import type { DeviceConfig, NodeConfig } from "../config/types.ts";
 import { formatKeyBase64 } from "../control/key_text.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
 import { type Daemon, SOCKET_BUFFER_BYTES, startDaemon } from "../daemon/daemon.ts";
 import { Ending } from "../daemon/ending.ts";
 import { EndpointResolver, type FoundEndpoint } from "../daemon/endpoint_resolver.ts";
 import { defaultRouteMtu, endpointMtus, tunnelMtu } from "../daemon/interface_mtu.ts";
+import { isPartOfEverything } from "../daemon/default_route.ts";
 import { interfaceExists } from "../daemon/interface_setup.ts";
-import { parseLogLevel, setUpLog } from "../daemon/log_setup.ts";
-import type { NodeMode } from "../daemon/node_mode.ts";
-import { uapiPath } from "../daemon/paths.ts";
+import { announce, chooseLogLevel, setUpLog } from "../daemon/log_setup.ts";
+import { currentNameServers, OuterResolver } from "../daemon/outer_resolver.ts";
+import { UAPI_FOLDER, uapiPath } from "../daemon/paths.ts";
+import { Reloader } from "../daemon/reloader.ts";
 import { SetupError } from "../daemon/setup_error.ts";
+import { STDOUT_FD, writeText } from "../daemon/terminal.ts";
 import { clearLeftovers, TunnelChanges } from "../daemon/tunnel_changes.ts";
 import type { SocketAddress } from "../wireguard/configuration.ts";
 import { equalBytes, wipe } from "../wireguard/bytes.ts";
 import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
-import type { CommandSpec } from "./command_spec.ts";
-import { type ConfigPlace, findConfig, readConfig } from "./config_file.ts";
+import type { CommandInput, CommandSpec } from "./command_spec.ts";
+import { type ConfigPlace, findConfig, parseConfigFile, readConfig } from "./config_file.ts";
+import { guessAddress } from "./endpoint_here.ts";
+import { obtainFirstConfig } from "./first_config.ts";
+import { LOG_FLAGS } from "./log_flags.ts";
+import { programCommand } from "./program_command.ts";
+import { startStatusLine } from "./status_line.ts";
+import { NoHostChanges, rootlessStack, tellRootless } from "./rootless.ts";
+import { chooseMode, MODE_FLAG, type NodeMode } from "./up_mode.ts";
+import { welcomeText } from "./welcome_text.ts";
 import { chooseEncryptors, sessionLimits, testFault } from "./environment.ts";
-import { modeOf, NoHostChanges, rootlessStack, tellRootless } from "./rootless.ts";
 
 /** How long the start waits for the names of endpoints; later ones are used when they come. */
 const NAMES_WAIT_MS = 3000;
@@ -39,31 +47,62 @@ const NAMES_WAIT_MS = 3000;
 export const upCommand: CommandSpec = {
   name: "up",
   summary: "bring up the tunnel that a config file describes, until a signal",
-  words: "FILE|NAME",
-  count: { min: 1, max: 1, rule: "up takes a config file or the name of one" },
-  flags: [{ name: "mode", value: "MODE", help: "auto, tun or rootless, in place of the file's" }],
+  words: "[FILE|NAME]",
+  count: { min: 0, max: 1, rule: "up takes one config file or the name of one, or nothing" },
+  flags: [MODE_FLAG, ...LOG_FLAGS],
   examples: [
+    ["up", "make keys and a config, or use those made before, and say how peers join"],
     ["up ./wg0.conf", "the tunnel of a config file"],
     ["up wg0", "the same for /etc/wireguard/wg0.conf"],
-    ["up wg0 --mode rootless", "without an interface, as any user"],
+    ["up --mode rootless", "without an interface, as any user"],
   ],
-  run: ({ words, flags }) => runUp(words[0], flags.text("mode")),
+  about: "Without a file it is longhaul0.conf in the state folder: /etc/longhaul for root, else\n" +
+    "$XDG_STATE_HOME/longhaul or ~/.local/state/longhaul.",
+  run: runUp,
 };
 
 /** Runs the command; resolves with the exit code when the tunnel has ended. */
-async function runUp(argument: string, modeFlag: string | undefined): Promise<number> {
-  const place = findConfig(argument);
+async function runUp({ words, flags, mainUrl }: CommandInput): Promise<number> {
+  const isFirstRun = words.length === 0;
+  // Where it cannot work no keys are made.
+  if (isFirstRun) chooseMode(flags.text("mode"), "auto", mainUrl);
+  const place = findConfig(isFirstRun ? obtainFirstConfig() : words[0]);
   const { crypto } = selectNoiseCrypto();
   const publicKeyOf = (privateKey: Uint8Array) => crypto.x25519PublicKey(privateKey);
   const config = readConfig(place, publicKeyOf);
   if (config === null) return 1;
-  const log = setUpLog(place.interfaceName, parseLogLevel(getEnvironment("LOG_LEVEL") || "info"));
-  const mode = modeOf(modeFlag, config);
+  const mode = chooseMode(flags.text("mode"), config.longhaul.mode, mainUrl);
+  const log = setUpLog(
+    place.interfaceName,
+    chooseLogLevel(flags.text("log-level")),
+    flags.text("log-format"),
+  );
   checkFree(place.interfaceName, config, mode.isRootless);
-  if (mode.isRootless) tellRootless(place.interfaceName, mode, config, log);
+  if (mode.isRootless) tellRootless(mode, config, log);
   else await clearLeftovers(place.interfaceName, log);
-  const resolver = new EndpointResolver(config.device.peers, {
-    lookUp: async ({ host, port }) => ({ ...await resolveHost(host), port }),
+  const outer = new OuterResolver(currentNameServers());
+  const resolver = newResolver(config.device, outer, log);
+  const { privateKey } = config.device;
+  const publicKey = privateKey === undefined ? null : publicKeyOf(privateKey);
+  const welcome = isFirstRun ? programCommand(mainUrl) : null;
+  const tunnel: Tunnel = { config, mode, outer, resolver, mtu: 0, publicKey, welcome, log };
+  try {
+    await resolver.firstRound(NAMES_WAIT_MS);
+    tunnel.mtu = config.interface.mtu ?? findMtu(config, resolver);
+    return await run(place, tunnel);
+  } finally {
+    tunnel.resolver.stop();
+    wipeKeys(config.device);
+  }
+}
+
+function newResolver(
+  { peers }: DeviceConfig,
+  outer: OuterResolver,
+  log: Log,
+): EndpointResolver {
+  return new EndpointResolver(peers, {
+    lookUp: async ({ host, port }) => ({ ...await outer.resolve(host), port }),
     schedule: (action, delayMs) => {
       const timer = setTimeout(action, delayMs);
       return () => clearTimeout(timer);
@@ -71,16 +110,6 @@ async function runUp(argument: string, modeFlag: string | undefined): Promise<nu
     nowMs: () => systemClock.nowMs(),
     log,
   });
-  try {
-    await resolver.firstRound(NAMES_WAIT_MS);
-    const mtu = config.interface.mtu ?? findMtu(config, resolver);
-    const { privateKey } = config.device;
-    const publicKey = privateKey === undefined ? null : publicKeyOf(privateKey);
-    return await run(place, { config, mode, resolver, mtu, publicKey, log });
-  } finally {
-    resolver.stop();
-    wipeKeys(config.device);
-  }
 }
 
 /** What is done to the host beside the node itself, and undone at the end. */
@@ -90,9 +119,14 @@ type HostChanges = Pick<TunnelChanges, "begin" | "onInterface" | "beforeEnd" | "
 interface Tunnel {
   readonly config: NodeConfig;
   readonly mode: NodeMode;
-  readonly resolver: EndpointResolver;
-  readonly mtu: number;
+  /** Looks up names also when everything goes through the tunnel. */
+  readonly outer: OuterResolver;
+  /** A reload puts another one in its place. */
+  resolver: EndpointResolver;
+  mtu: number;
   readonly publicKey: Uint8Array | null;
+  /** How the program is called, where the user is to be told how to go on; else null. */
+  readonly welcome: string | null;
   readonly log: Log;
 }
 
@@ -122,8 +156,9 @@ async function runInterface(
   changes: HostChanges,
   ending: Ending,
 ): Promise<number> {
-  const { config, log, resolver } = tunnel;
+  const { config, log } = tunnel;
   const { longhaul } = config;
+  const hangUp = new HangUp();
   const daemon = await startDaemon({
     interfaceName: place.interfaceName,
     log,
@@ -133,18 +168,30 @@ async function runInterface(
     ...(tunnel.mode.isRootless && { stack: rootlessStack(config, tunnel.mtu) }),
     limits: sessionLimits(),
     fault: testFault(),
-    onEvent: (event) => lookUpAgain(resolver, event),
+    onEvent: (event) => lookUpAgain(tunnel.resolver, event),
     ending,
     beforeEnd: () => changes.beforeEnd(),
   });
+  const reloader = serveReloads(daemon, place, tunnel);
+  let stopLine = () => {};
+  ending.begun.then(() => stopLine());
   try {
     const port = await setUp(daemon, tunnel, changes);
     if (!daemon.isEnding) {
       const key = tunnel.publicKey === null ? "no key" : formatKeyBase64(tunnel.publicKey);
-      console.error(
-        `longhaul: ${daemon.interfaceName} is up, UDP port ${port}, MTU ${tunnel.mtu}, ` +
+      reloader.ready();
+      hangUp.attach(() => reloader.reloadForSignal());
+      daemon.ready();
+      announce(
+        log,
+        `${daemon.interfaceName} is up, UDP port ${port}, MTU ${tunnel.mtu}, ` +
           `public key ${key}`,
       );
+      tellMore(daemon, place, tunnel, port);
+      stopLine = startStatusLine({
+        interfaceName: daemon.interfaceName,
+        traffic: () => daemon.node.control.device.traffic(),
+      });
     }
   } catch (error) {
     const wasEnding = daemon.isEnding;
@@ -156,9 +203,34 @@ async function runInterface(
   return await daemon.ended;
 }
 
+/** Tells a user who has just begun how to go on, and where tools find the interface. */
+function tellMore(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel, port: number): void {
+  const { config, log, publicKey, welcome } = tunnel;
+  const socket = uapiPath(daemon.interfaceName);
+  if (!socket.startsWith(`${UAPI_FOLDER}/`)) {
+    announce(
+      log,
+      `\`wg\` needs root to find it: the control socket is ${socket}; ` +
+        `\`longhaul show ${daemon.interfaceName}\` and the other commands find it by themselves`,
+    );
+  }
+  if (welcome === null || publicKey === null) return;
+  const text = welcomeText({
+    path: place.path,
+    interfaceName: daemon.interfaceName,
+    config,
+    publicKey: formatKeyBase64(publicKey),
+    port,
+    address: guessAddress(daemon.interfaceName, config.device.fwmark ?? 0),
+    program: welcome,
+  });
+  writeText(STDOUT_FD, text);
+}
+
 /** Makes the daemon what the config says; returns its UDP port. */
 async function setUp(daemon: Daemon, tunnel: Tunnel, changes: HostChanges): Promise<number> {
   const { config, resolver, mtu } = tunnel;
+  daemon.peerNames.replace(config.device.peers);
   daemon.node.apply(toDeviceChange(config.device, (endpoint) => resolver.addressOf(endpoint)));
   wipeKeys(config.device);
   resolver.tell((found) => setEndpoint(daemon, found));
@@ -166,11 +238,73 @@ async function setUp(daemon: Daemon, tunnel: Tunnel, changes: HostChanges): Prom
   if (tunnel.mode.isRootless) daemon.node.bringUp();
   await changes.onInterface({
     mtu,
-    endpoints: knownEndpoints(config, resolver).map(({ address }) => address),
-    setFwmark: (fwmark) => daemon.node.apply({ fwmark, peers: [] }),
+    endpoints: () => knownEndpoints(config, resolver).map(({ address }) => address),
+    whenReachable: whenReachable(config.device, resolver),
+    setFwmark: (fwmark) => {
+      daemon.node.apply({ fwmark, peers: [] });
+      tunnel.outer.mark = fwmark;
+    },
     status: () => daemon.node.status(),
   });
   return port;
+}
+
+/** When the peers with default routes have addresses; null when they have. */
+function whenReachable({ peers }: DeviceConfig, resolver: EndpointResolver): Promise<void> | null {
+  const unknown = peers.filter((peer) => peer.allowedIps.some(isPartOfEverything))
+    .flatMap(({ endpoint }) => endpoint !== undefined && isNamed(endpoint) ? [endpoint] : [])
+    .filter((endpoint) => resolver.addressOf(endpoint) === null);
+  return unknown.length === 0 ? null : resolver.whenKnown(unknown);
+}
+
+/** SIGHUP: a reload as soon as there is something to load again. */
+class HangUp {
+  #reload: (() => Promise<void>) | null = null;
+  #isWanted = false;
+
+  constructor() {
+    Deno.addSignalListener("SIGHUP", () => {
+      if (this.#reload === null) this.#isWanted = true;
+      else this.#reload();
+    });
+  }
+
+  attach(reload: () => Promise<void>): void {
+    this.#reload = reload;
+    if (this.#isWanted) reload();
+  }
+}
+
+/** Serves the requests that load the config again. */
+function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): Reloader {
+  const { log } = tunnel;
+  const { crypto } = selectNoiseCrypto();
+  const path = canonicalPath(place.path) ?? place.path;
+  const reloader: Reloader = new Reloader(tunnel.config, {
+    path,
+    interfaceName: daemon.interfaceName,
+    hasInterface: !tunnel.mode.isRootless,
+    node: daemon.node,
+    read: () => parseConfigFile(path, (privateKey) => crypto.x25519PublicKey(privateKey)),
+    peerNames: daemon.peerNames,
+    log,
+    onReload: (isOver) => isOver ? daemon.ready() : daemon.reloading(),
+    resolveAnew: async (device) => {
+      const resolver = newResolver(device, tunnel.outer, log);
+      await resolver.firstRound(NAMES_WAIT_MS);
+      return resolver;
+    },
+    onApplied: (resolver) => {
+      tunnel.resolver.stop();
+      tunnel.resolver = resolver;
+      resolver.tell((found) => setEndpoint(daemon, found));
+      if (tunnel.mode.isRootless) {
+        daemon.node.configureStack(rootlessStack(reloader.config, tunnel.mtu));
+      }
+    },
+  });
+  for (const [name, handler] of reloader.requests()) daemon.requests.set(name, handler);
+  return reloader;
 }
 
 /** For tests: a function that kills the process when it is called for the n-th time. */

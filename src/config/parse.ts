@@ -66,6 +66,19 @@ export function parseConfig(text: string, options: ParseOptions): ParseResult {
   return { config, diagnostics: parser.diagnostics.list() };
 }
 
+/** The section that a key is known in, as the end of a message; null when there is none. */
+function homeOf(key: string): string | null {
+  const name = key.toLowerCase();
+  const home = INTERFACE_KEYS.has(name)
+    ? "Interface"
+    : PEER_KEYS.has(name)
+    ? "Peer"
+    : LONGHAUL_KEYS.has(name)
+    ? "Longhaul"
+    : null;
+  return home === null ? null : `; it belongs in [${home}]`;
+}
+
 class ConfigParser {
   readonly diagnostics: Diagnostics;
   readonly #options: ParseOptions;
@@ -121,7 +134,7 @@ class ConfigParser {
     const spec = section.keys.get(line.key.toLowerCase());
     if (spec === undefined) {
       const known = Array.from(section.keys.values(), (spec) => spec.name);
-      const near = suggestion(line.key, known);
+      const near = homeOf(line.key) ?? suggestion(line.key, known);
       const message = `unknown key ${quote(line.key)} in [${section.name}]${near}`;
       this.diagnostics.error(line.line, line.keyColumn, message);
       return;

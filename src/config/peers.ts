@@ -119,7 +119,16 @@ function networkOf({ address, bits }: Prefix): Uint8Array {
   return address.map((byte, i) => byte & (0xff00 >> Math.min(Math.max(bits - i * 8, 0), 8)));
 }
 
-/** A text that equal prefixes, and no others, have in common. */
-export function prefixKey(prefix: Prefix): string {
-  return String.fromCharCode(prefix.bits, ...networkOf(prefix));
+/**
+ * A text that equal prefixes, and no others, have in common: the length and the network, 16 bits in
+ * each character.
+ */
+export function prefixKey({ address, bits }: Prefix): string {
+  let key = String.fromCharCode(bits);
+  for (let i = 0; i < address.length; i += 2) {
+    const kept = Math.min(Math.max(bits - i * 8, 0), 16);
+    const word = (address[i] << 8 | address[i + 1]) & (0xffff0000 >> kept);
+    key += String.fromCharCode(word & 0xffff);
+  }
+  return key;
 }

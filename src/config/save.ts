@@ -113,8 +113,10 @@ class EditedFile {
   readonly #added = new Map<number, string[]>();
   readonly #sections: Section[] = [];
   readonly #appended: string[] = [];
+  readonly #endsWithNewline: boolean;
 
   constructor(text: string) {
+    this.#endsWithNewline = text.endsWith("\n");
     this.#lines = text.split("\n");
     let open: Section | undefined;
     for (const line of readLines(text, new Diagnostics(""))) {
@@ -177,6 +179,7 @@ class EditedFile {
       while (lines.at(-1) === "") lines.pop();
       lines.push(...this.#appended, "");
     }
+    if (this.#endsWithNewline && lines.at(-1) !== "") lines.push("");
     return lines.join("\n");
   }
 
@@ -188,10 +191,12 @@ class EditedFile {
   }
 
   /** A line with another value, its comment kept. */
-  #changed({ line, valueColumn }: KeyLine, values: readonly string[]): string {
+  #changed({ line, value, valueColumn }: KeyLine, values: readonly string[]): string {
     const raw = this.#lines[line - 1] ?? "";
+    const before = raw.slice(0, valueColumn - 1).trimEnd();
+    const space = value === "" ? " " : raw.slice(before.length, valueColumn - 1);
     const comment = /\s*#.*$/.exec(raw.slice(valueColumn - 1))?.[0] ?? "";
-    return `${raw.slice(0, valueColumn - 1).trimEnd()} ${values.join(", ")}${comment.trimEnd()}`;
+    return `${before}${space}${values.join(", ")}${comment.trimEnd()}`;
   }
 }
 

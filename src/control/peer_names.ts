@@ -2,6 +2,7 @@
  * How logs and reports call a peer: by the friendly name of its config (`# friendly_name = phone`,
  * as exporters of metrics read it), else `peer(AbCd...WxYz)`.
  */
+import { withoutKeyLike } from "../base/redact.ts";
 import { toHex } from "../wireguard/bytes.ts";
 import { peerName } from "./key_text.ts";
 
@@ -34,7 +35,11 @@ export class PeerNames {
   }
 }
 
-/** A name as it may stand in a line of a log or on a terminal. */
+/**
+ * A name as it may stand in a line of a log or on a terminal; empty for one that may be a key which
+ * was pasted into the wrong line.
+ */
 export function cleanName(name: string): string {
-  return name.replace(CONTROL, "").trim().slice(0, NAME_LENGTH_MAX);
+  const clean = name.replace(CONTROL, "").trim();
+  return withoutKeyLike(clean) === clean ? clean.slice(0, NAME_LENGTH_MAX) : "";
 }

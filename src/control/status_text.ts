@@ -89,7 +89,8 @@ export function batchText(report: NodeReport, earlier?: NodeReport): string {
     [sizes.udpReceive, "per UDP receive"],
     [sizes.tunWrite, "per TUN write"],
   ] as const).filter(([mean]) => mean > 0);
-  return parts.map(([mean, what]) => `${mean.toFixed(1)} ${what}`).join(", ") || "no packets yet";
+  return parts.map(([mean, what]) => `${mean.toFixed(1)} ${what}`).join(", ") ||
+    (earlier === undefined ? "no packets yet" : "no packets");
 }
 
 /** Dropped packets by reason, the most first. */

@@ -159,14 +159,14 @@ export function shortAge(seconds: number): string {
 
 /**
  * An interface in one line, for a log or a pipe:
- * `wg0 rx 1.20 Mbit/s tx 3.00 kbit/s peers 2 of 3 drops 0 new`.
+ * `wg0: rx 1.20 Mbit/s, tx 3.00 kbit/s, 2 of 3 peers in session, 0 dropped`.
  */
 export function summaryLine(name: string, history: WatchHistory, nowWallNs: bigint): string {
   const { rx, tx } = history.total.last;
   const peers = history.latest?.status.peers ?? [];
   const staleNs = BigInt(STALE_SECONDS) * 1_000_000_000n;
   const live = peers.filter((peer) => nowWallNs - peer.lastHandshakeWallNs <= staleNs).length;
-  const drops = history.latest?.report ? `, ${history.newDrops} packets dropped` : "";
+  const drops = history.latest?.report ? `, ${history.newDrops} dropped` : "";
   return `${name}: rx ${formatRate(rx)}, tx ${formatRate(tx)}, ` +
     `${live} of ${peers.length} peers in session${drops}`;
 }

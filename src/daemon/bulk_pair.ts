@@ -159,6 +159,7 @@ function startNode(
 ): Promise<NodeProcess> {
   const { gso, udpGso, encryptors, log } = options;
   return NodeProcess.start({
+    interfaceName: `node ${number}`,
     tun: null,
     stack: stackConfig(number, gso),
     encryptors,

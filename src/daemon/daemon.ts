@@ -26,6 +26,7 @@ import { DEFAULT_SESSION_LIMITS, SEND_MESSAGES_MAX, type SessionLimits } from ".
 import type { StackConfig } from "../worker/stack_config.ts";
 import { Ending } from "./ending.ts";
 import { newSocketFolder, newSocketPath, uapiPath } from "./paths.ts";
+import { ServiceManager } from "./service_manager.ts";
 import { SetupError } from "./setup_error.ts";
 import { NodeProcess } from "./node_process.ts";
 import { UapiServer } from "./uapi_server.ts";
@@ -55,8 +56,6 @@ export interface DaemonOptions {
   readonly peerNames?: PeerNames;
   /** Told of what happens to handshakes, beside the log. */
   readonly onEvent?: (event: DeviceEvent) => void;
-  /** Told every two seconds whether the data plane moves. */
-  readonly onBeat?: (isAlive: boolean) => void;
 }
 
 /** A running daemon. `ended` resolves with the exit code once everything is cleaned up. */
@@ -65,10 +64,16 @@ export interface Daemon {
   /** The interface's name as the kernel has it; without one, what was asked for. */
   readonly interfaceName: string;
   readonly ended: Promise<number>;
+  /** How logs and reports call the peers; to be replaced with each config. */
+  readonly peerNames: PeerNames;
   /** What our own commands may ask for over the control socket; more may be added. */
   readonly requests: Map<string, RequestHandler>;
   /** Whether the end has begun, for whatever reason. */
   readonly isEnding: boolean;
+  /** Tells the service manager, if there is one, that everything is set up: call it once it is. */
+  ready(): void;
+  /** Tells the service manager that a new config is being taken over; `ready` ends it. */
+  reloading(): void;
   /** Ends it as a signal would. */
   stop(reason: string, code?: number): void;
 }
@@ -93,14 +98,18 @@ interface ControlSocket {
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { log, offload } = options;
   makeUndumpable();
+  const manager = ServiceManager.fromEnvironment();
+  const peerNames = options.peerNames ?? new PeerNames();
   const ending = options.ending ?? new Ending();
   if (options.ending === undefined) ending.heedSignals();
   const tun = options.stack === undefined ? openInterface(options) : null;
   const interfaceName = tun?.name ?? options.interfaceName;
   let socket: ControlSocket | null = null;
+  let onBeat = (_isAlive: boolean) => {};
   try {
     socket = listen(interfaceName, options.uapiFd);
     const node = await NodeProcess.start({
+      interfaceName,
       tun,
       stack: options.stack ?? null,
       encryptors: options.encryptors,
@@ -114,9 +123,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       limits: options.limits ?? DEFAULT_SESSION_LIMITS,
       fault: options.fault ?? "",
       log,
-      peerNames: options.peerNames ?? new PeerNames(),
+      peerNames,
       onEvent: options.onEvent,
-      onBeat: options.onBeat,
+      onBeat: (isAlive) => onBeat(isAlive),
       onEnd: (reason, code) => ending.begin(reason, code),
     });
     const requests = new Map<string, RequestHandler>();
@@ -130,14 +139,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       onSocketRemoved: () => ending.begin("the control socket was removed", 0),
       interfaceIndex: (name) => interfaceIndex(cString(name)),
     });
-    return supervise(options, {
-      node,
-      server,
-      tun,
-      interfaceName,
-      requests,
-      socketPath: socket.path,
-    }, ending);
+    const socketPath = socket.path;
+    const parts = { node, server, tun, interfaceName, requests, peerNames, manager, socketPath };
+    onBeat = (isAlive) => tellManager(parts, isAlive);
+    return supervise(options, parts, ending);
   } catch (error) {
     if (socket?.path !== undefined && socket.isOwn) removeFile(socket.path);
     if (socket !== null) closeFd(socket.fd);
@@ -200,15 +205,18 @@ interface DaemonParts {
   readonly tun: TunHandle | null;
   readonly interfaceName: string;
   readonly requests: Map<string, RequestHandler>;
+  readonly peerNames: PeerNames;
+  readonly manager: ServiceManager;
   readonly socketPath: string | undefined;
 }
 
 function supervise(options: DaemonOptions, parts: DaemonParts, ending: Ending): Daemon {
   const { log } = options;
-  const { node, server, tun, interfaceName, requests, socketPath } = parts;
+  const { node, server, tun, interfaceName, requests, peerNames, manager, socketPath } = parts;
   const ended = ending.begun.then(async ({ reason, code }) => {
     if (code === 0) log.info(`ending: ${reason}`);
     else log.error(reason);
+    manager.stopping(reason);
     await options.beforeEnd?.();
     server.close();
     if (socketPath !== undefined) removeFile(socketPath);
@@ -221,11 +229,20 @@ function supervise(options: DaemonOptions, parts: DaemonParts, ending: Ending): 
     interfaceName,
     ended,
     requests,
+    peerNames,
+    ready: () => manager.ready(node.summary()),
+    reloading: () => manager.reloading(),
     stop: (reason, code = 0) => ending.begin(reason, code),
     get isEnding() {
       return ending.isBegun;
     },
   };
+}
+
+/** With each beat of the lanes: the watchdog is fed, and the line of `systemctl status` kept true. */
+function tellManager({ node, manager }: DaemonParts, isAlive: boolean): void {
+  if (isAlive) manager.alive();
+  manager.status(node.summary());
 }
 
 /** Whether an error is one that a user can mend, to be told without a stack. */

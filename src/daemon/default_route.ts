@@ -13,7 +13,6 @@
  */
 import { Errno } from "../base/errno.ts";
 import { describeErrno } from "../../ffi/error.ts";
-import { exists, readTextFile, writeInPlace } from "../../ffi/files.ts";
 import { NetlinkSocket } from "../../ffi/netlink.ts";
 import { NetlinkError } from "../../ffi/netlink_error.ts";
 import { AddressFamily, type IpFamily } from "../../ffi/rtnetlink.ts";
@@ -29,9 +28,10 @@ import {
 import { formatPrefix } from "../control/address_text.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
 import { setUpFirewall } from "./firewall.ts";
+import { PrefixIndex } from "./prefix_index.ts";
 import { SetupError } from "./setup_error.ts";
-import { contains } from "./tunnel_routes.ts";
-import { type PolicyRule, stepsOfOthers, type UndoStep, type UpRecord } from "./up_record.ts";
+import { setSysctl } from "./sysctl.ts";
+import type { PolicyRule, UpRecord } from "./up_record.ts";
 
 /** The first table that is tried, wg-quick's. */
 const TABLE_FIRST = 51_820;
@@ -41,6 +41,8 @@ const TABLES_MAX = 10_000;
 const SPLIT_BITS = 8;
 /** How often a place among the rules is looked for, when others take places too. */
 const RULE_ATTEMPTS = 10;
+/** The priority of the kernel's rule for the main table. */
+const RULE_PRIORITY_MAIN = 32_766;
 const SRC_VALID_MARK = "/proc/sys/net/ipv4/conf/all/src_valid_mark";
 
 /** What a default route is made of. */
@@ -53,7 +55,7 @@ export interface DefaultRoute {
   readonly addresses: readonly Prefix[];
   /** The mark of the config, which names the table; 0: a free one is looked for. */
   readonly fwmark: number;
-  /** Marks the tunnel's own datagrams. */
+  /** Marks the tunnel's own datagrams, as the config says or not. */
   readonly setFwmark: (fwmark: number) => void;
   /** Told of what could not be done but is not needed for packets to flow. */
   readonly warn: (message: string) => void;
@@ -69,19 +71,34 @@ export function divideRoutes(
   endpoints: readonly Uint8Array[],
   mainRoutes: readonly Prefix[],
 ): { own: Prefix[]; main: Prefix[] } {
-  const threatened = endpoints.filter((address) => !hasWayOfItsOwn(address, mainRoutes));
-  const isOwn = (route: Prefix) =>
-    route.bits < SPLIT_BITS || threatened.some((address) => contains(route, whole(address)));
+  const main = new PrefixIndex(mainRoutes), index = new PrefixIndex(routes);
+  // Whether the main table leads there by more than its default route.
+  const hasWay = (address: Uint8Array) => main.containing(address).some(({ bits }) => bits > 0);
+  const threatened = endpoints.filter((address) => !hasWay(address));
+  const threatening = new Set(threatened.flatMap((address) => index.containing(address)));
+  const isOwn = (route: Prefix) => isPartOfEverything(route) || threatening.has(route);
   return { own: routes.filter(isOwn), main: routes.filter((route) => !isOwn(route)) };
 }
 
-/** Whether the main table leads there by more than its default route. */
-function hasWayOfItsOwn(address: Uint8Array, mainRoutes: readonly Prefix[]): boolean {
-  return mainRoutes.some((route) => route.bits > 0 && contains(route, whole(address)));
+/** Whether a route is a default one, or a large part of the address space as split ones are. */
+export function isPartOfEverything({ bits }: Prefix): boolean {
+  return bits < SPLIT_BITS;
 }
 
-function whole(address: Uint8Array): Prefix {
-  return { address, bits: address.length * 8 };
+/**
+ * The endpoints that routes of the main table would lead into the tunnel although that table has
+ * another way for them, each with the route: only a route of its own for the endpoint helps.
+ */
+export function capturedEndpoints(
+  routes: readonly Prefix[],
+  endpoints: readonly Uint8Array[],
+  mainRoutes: readonly Prefix[],
+): { endpoint: Uint8Array; route: Prefix }[] {
+  const index = new PrefixIndex(routes), main = new PrefixIndex(mainRoutes);
+  return endpoints.flatMap((endpoint) => {
+    const route = index.containing(endpoint).at(0), way = main.containing(endpoint).at(0);
+    return route !== undefined && route.bits > (way?.bits ?? -1) ? [{ endpoint, route }] : [];
+  });
 }
 
 /** The prefixes in the main table, of both families. */
@@ -95,23 +112,31 @@ export function mainTablePrefixes(): Prefix[] {
 
 /** Sets a default route up; rejects with `SetupError`, and the record says what to undo. */
 export async function setUpDefaultRoute(record: UpRecord, plan: DefaultRoute): Promise<void> {
+  using socket = NetlinkSocket.open();
   const families = familiesOf(plan.routes);
-  {
-    using socket = NetlinkSocket.open();
-    const table = fillTable(socket, plan);
-    if (plan.fwmark === 0) plan.setFwmark(table);
-    for (const family of families) {
-      addPolicyRule(socket, record, { family, table, notMark: table });
-      const main = RouteTable.RT_TABLE_MAIN;
-      addPolicyRule(socket, record, { family, table: main, suppressPrefixLength: 0 });
-    }
-    if (families.includes(4)) heedMarksOfSources(record, plan.warn);
-    const addresses = plan.addresses.map(({ address }) => address)
-      .filter((address) => families.includes(address.length === 4 ? 4 : 6));
-    const setup = { name: plan.interfaceName, mark: table, addresses, families };
-    const problem = await setUpFirewall(record, setup);
-    if (problem !== null) plan.warn(problem);
+  const table = fillTable(socket, plan);
+  plan.setFwmark(table);
+  for (const family of families) {
+    addPolicyRule(socket, record, { family, table, notMark: table });
+    const main = RouteTable.RT_TABLE_MAIN;
+    addPolicyRule(socket, record, { family, table: main, suppressPrefixLength: 0 });
   }
+  if (families.includes(4)) heedMarks(record, plan.warn);
+  const addresses = plan.addresses.map(({ address }) => address)
+    .filter((address) => families.includes(address.length === 4 ? 4 : 6));
+  const setup = { name: plan.interfaceName, mark: table, addresses, families };
+  const problem = await setUpFirewall(record, setup);
+  if (problem !== null) plan.warn(problem);
+}
+
+/** Makes the kernel heed a packet's mark when it judges where the packet came from. */
+function heedMarks(record: UpRecord, warn: (message: string) => void): void {
+  const problem = setSysctl(record, SRC_VALID_MARK, "1");
+  if (problem === null) return;
+  warn(
+    `Cannot set net.ipv4.conf.all.src_valid_mark to 1 (${problem}): where reverse path filtering ` +
+      "is strict (net.ipv4.conf.*.rp_filter = 1), answers of the peer are lost",
+  );
 }
 
 function familiesOf(routes: readonly Prefix[]): (4 | 6)[] {
@@ -220,9 +245,6 @@ function addPolicyRule(
   throw new SetupError("Cannot add a routing rule: others take its place again and again");
 }
 
-/** The kernel's rule for the main table. */
-const RULE_PRIORITY_MAIN = 32_766;
-
 /** Removes a rule, if it is there. Throws `NetlinkError`. */
 export function removePolicyRule(rule: PolicyRule): void {
   using socket = NetlinkSocket.open();
@@ -248,35 +270,4 @@ function ruleSpec(rule: PolicyRule): RuleSpec {
 
 function netlinkFamily(family: 4 | 6): IpFamily {
   return family === 4 ? AddressFamily.AF_INET : AddressFamily.AF_INET6;
-}
-
-/** Sets src_valid_mark; what it was before stands in the record. */
-function heedMarksOfSources(record: UpRecord, warn: (message: string) => void): void {
-  const isThisOne = (step: UndoStep) => step.kind === "sysctl" && step.path === SRC_VALID_MARK;
-  const ofOther = stepsOfOthers(record.interfaceName).find(isThisOne);
-  const current = exists(SRC_VALID_MARK) ? readTextFile(SRC_VALID_MARK, 100).trim() : "";
-  const before = ofOther?.kind === "sysctl" ? ofOther.value : current;
-  if (before === "1") return;
-  record.add({ kind: "sysctl", path: SRC_VALID_MARK, value: before });
-  if (current === "1") return;
-  try {
-    writeInPlace(SRC_VALID_MARK, "1");
-  } catch (error) {
-    record.strikeLast();
-    const reason = error instanceof Error ? error.message : String(error);
-    warn(
-      `Cannot set net.ipv4.conf.all.src_valid_mark to 1 (${reason}): where reverse path filtering ` +
-        "is strict (net.ipv4.conf.*.rp_filter = 1), answers of the peer are lost",
-    );
-  }
-}
-
-/**
- * Gives a setting its old value back, unless another tunnel of ours still needs the new one: that one
- * knows the old value, too.
- */
-export function restoreSysctl(interfaceName: string, path: string, value: string): void {
-  const isNeeded = stepsOfOthers(interfaceName)
-    .some((step) => step.kind === "sysctl" && step.path === path);
-  if (!isNeeded) writeInPlace(path, value);
 }

@@ -27,15 +27,16 @@ export class Ending {
   }
 
   /**
-   * From now on the first SIGINT or SIGTERM begins the end, and the second one ends the process at
-   * once.
+   * From now on the first SIGINT, SIGTERM or SIGQUIT begins the end, and the second one ends the
+   * process at once.
    */
   heedSignals(): void {
     const onSignal = () => {
       if (++this.#signals > 1) Deno.exit(1);
       this.begin("asked to stop by a signal", 0);
     };
-    Deno.addSignalListener("SIGINT", onSignal);
-    Deno.addSignalListener("SIGTERM", onSignal);
+    for (const signal of ["SIGINT", "SIGTERM", "SIGQUIT"] as const) {
+      Deno.addSignalListener(signal, onSignal);
+    }
   }
 }

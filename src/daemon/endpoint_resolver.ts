@@ -59,6 +59,7 @@ export class EndpointResolver {
   #running = 0;
   #waiting = 0;
   readonly #firstRound = Promise.withResolvers<void>();
+  readonly #waiters = new Set<() => void>();
   #onFound: ((found: FoundEndpoint) => void) | null = null;
   #isStopped = false;
 
@@ -92,6 +93,13 @@ export class EndpointResolver {
   /** The address of a peer's endpoint so far, null when there is none. */
   addressOf(endpoint: NamedEndpoint): SocketAddress | null {
     return this.#entries.get(endpoint)?.address ?? null;
+  }
+
+  /** Resolves when these endpoints all have addresses; never after `stop`. */
+  async whenKnown(endpoints: readonly NamedEndpoint[]): Promise<void> {
+    while (endpoints.some((endpoint) => this.addressOf(endpoint) === null)) {
+      await new Promise<void>((resolve) => this.#waiters.add(resolve));
+    }
   }
 
   /** From now on, what is found is told here. */
@@ -155,6 +163,8 @@ export class EndpointResolver {
     const text = formatSocketAddress(address);
     this.#options.log.info(`${peerName(publicKey)}: ${endpoint.host} is at ${text}`);
     this.#onFound?.({ publicKey, address, isChange: previous !== null });
+    for (const wake of this.#waiters) wake();
+    this.#waiters.clear();
   }
 
   #onFailure(entry: Entry, problem: string): void {

@@ -3,7 +3,8 @@
  *
  * With `src_valid_mark` the kernel judges where a packet came from by the route of packets with its
  * mark. So the mark of our own datagrams is saved with their connection, and restored on the
- * answers: they are then checked against the way outside, not against the tunnel. And packets for the
+ * answers: they are then checked against the way outside, not against the tunnel. Marks of others
+ * are left alone. And packets for the
  * tunnel's addresses that come in on another interface are dropped, unless this host sent them: else
  * somebody in the same network could find out the addresses, or inject packets into connections that
  * run through the tunnel (CVE-2019-14899).
@@ -28,6 +29,8 @@ export interface FirewallSetup {
 /** Priorities of include/uapi/linux/netfilter_ipv4.h: raw and mangle. */
 const PRIORITY_RAW = -300;
 const PRIORITY_MANGLE = -150;
+/** iptables-restore adds to what is there, and waits up to five seconds for others. */
+const RESTORE_FLAGS = ["-n", "-w", "5"];
 
 /** The name of a tunnel's table; what nft does not take in a name becomes its character code. */
 export function nftTable(name: string): string {
@@ -52,7 +55,9 @@ export function nftScript({ name, mark, addresses }: FirewallSetup): string {
   return [
     nftRemoval(nftTable(name)) + `table ${table} {`,
     chain("spoofed", "prerouting", PRIORITY_RAW, drops),
-    chain("restore", "prerouting", PRIORITY_MANGLE, ["meta l4proto udp meta mark set ct mark"]),
+    chain("restore", "prerouting", PRIORITY_MANGLE, [
+      `meta l4proto udp ct mark ${mark} meta mark set ct mark`,
+    ]),
     chain("save", "postrouting", PRIORITY_MANGLE, [
       `meta l4proto udp meta mark ${mark} ct mark set meta mark`,
     ]),
@@ -84,7 +89,7 @@ export function iptablesScript(setup: FirewallSetup, family: 4 | 6): string {
     "COMMIT",
     "*mangle",
     `-I POSTROUTING -p udp -m mark --mark ${mark} ${comment} -j CONNMARK --save-mark`,
-    `-I PREROUTING -p udp ${comment} -j CONNMARK --restore-mark`,
+    `-I PREROUTING -p udp -m connmark --mark ${mark} ${comment} -j CONNMARK --restore-mark`,
     "COMMIT",
     "",
   ].join("\n");
@@ -135,7 +140,7 @@ async function setUpIptables(record: UpRecord, setup: FirewallSetup): Promise<st
     const restore = findProgram(`${program}-restore`);
     if (restore === null) return `there is neither nft nor ${program}`;
     record.add({ kind: "iptables", program, comment: iptablesComment(setup.name) });
-    const problem = failureOf(await runTool(restore, ["-n"], iptablesScript(setup, family)));
+    const problem = failureOf(await runTool(restore, RESTORE_FLAGS, iptablesScript(setup, family)));
     if (problem !== null) return `${program}: ${problem}`;
   }
   return null;
@@ -162,6 +167,6 @@ export async function removeIptablesRules(
   if (problem !== null) throw new SetupError(`${what}: ${problem}`);
   const removal = iptablesRemoval(saved.stdout, comment);
   if (removal === null) return;
-  const refusal = failureOf(await runTool(restore, ["-n"], removal));
+  const refusal = failureOf(await runTool(restore, RESTORE_FLAGS, removal));
   if (refusal !== null) throw new SetupError(`${what}: ${refusal}`);
 }

@@ -19,8 +19,9 @@ import {
   textLine,
 } from "./log_format.ts";
 import { CountingSink, datagramSink, descriptorSink } from "./log_sink.ts";
+import { liveLine } from "./live_line.ts";
 import { SetupError } from "./setup_error.ts";
-import { painterFor, STDERR_FD } from "./terminal.ts";
+import { painterFor, STDERR_FD, writeText } from "./terminal.ts";
 
 /** The levels that a user can name, with LogTape's lowest level for each. */
 const LOWEST_LEVELS = {
@@ -35,12 +36,25 @@ const LOWEST_LEVELS = {
 /** The names of the levels. */
 export type LogLevelName = keyof typeof LOWEST_LEVELS;
 
+/** The form that the process's log has. */
+let currentFormat: LogFormat = "text";
+
 const JOURNAL_SOCKET = "/run/systemd/journal/socket";
+
+/** The names, as a list for errors and documents. */
+export const LOG_LEVELS = Object.keys(LOWEST_LEVELS) as readonly LogLevelName[];
 
 /** The level that a value of LOG_LEVEL means; unset and unknown values mean `error`. */
 export function parseLogLevel(value: string | undefined): LogLevelName {
   const name = (value ?? "").toLowerCase();
   return Object.hasOwn(LOWEST_LEVELS, name) ? name as LogLevelName : "error";
+}
+
+/** The level that a flag names, else LOG_LEVEL, else `info`. Throws `SetupError` for another flag. */
+export function chooseLogLevel(flag: string | undefined): LogLevelName {
+  if (flag === undefined) return parseLogLevel(getEnvironment("LOG_LEVEL") || "info");
+  if (Object.hasOwn(LOWEST_LEVELS, flag)) return flag as LogLevelName;
+  throw new SetupError(`"${flag}" is not a log level: expected ${LOG_LEVELS.join(", ")}`);
 }
 
 /** The form that `wanted` or LOG_FORMAT names. Throws `SetupError` for one that does not exist. */
@@ -57,7 +71,8 @@ export function chooseLogFormat(wanted = getEnvironment("LOG_FORMAT")): LogForma
  * asks for; throws `SetupError` when there is no such form.
  */
 export function setUpLog(interfaceName: string, level: LogLevelName, format?: string): Log {
-  const write = recordWriter(chooseLogFormat(format));
+  currentFormat = chooseLogFormat(format);
+  const write = recordWriter(currentFormat);
   configureSync({
     reset: true,
     sinks: { stderr: write },
@@ -69,21 +84,33 @@ export function setUpLog(interfaceName: string, level: LogLevelName, format?: st
   return new TapeLog(getLogger(["longhaul", interfaceName]));
 }
 
+/**
+ * Says that something the user has asked for is done: a line for people, whatever the level, or a
+ * record where the log is read by programs.
+ */
+export function announce(log: Log, message: string): void {
+  if (currentFormat !== "text") log.info(message, { event: "announcement" });
+  else liveLine.above(() => writeText(STDERR_FD, `longhaul: ${message}\n`));
+}
+
 /** A function that formats and writes records. */
 function recordWriter(format: LogFormat): (record: LogRecord) => void {
   const journal = format === "journal" ? datagramSink(JOURNAL_SOCKET) : null;
-  const sink = new CountingSink(journal ?? descriptorSink(STDERR_FD));
+  const sink = new CountingSink(descriptorSink(STDERR_FD));
   const encoder = new TextEncoder();
   const paint = painterFor(STDERR_FD);
-  const encode = (record: LogRecord): Uint8Array<ArrayBuffer> => {
-    if (journal !== null) return journalDatagram(record);
-    if (format === "json") return encoder.encode(jsonLine(record));
-    return encoder.encode(format === "journal" ? priorityLine(record) : textLine(record, paint));
+  const line = (record: LogRecord): string => {
+    if (format === "json") return jsonLine(record);
+    return format === "journal" ? priorityLine(record) : textLine(record, paint);
   };
   return (record) => {
-    sink.write(encode(record), (lost) => {
-      const message = [`${lost} lines of the log were lost: nobody took them`];
-      return encode({ ...record, level: "warning", message, properties: { lost } });
+    // Where the journal does not take it, its stream does.
+    if (journal?.(journalDatagram(record))) return;
+    liveLine.above(() => {
+      sink.write(encoder.encode(line(record)), (lost) => {
+        const message = [`${lost} lines of the log were lost: nobody took them`];
+        return encoder.encode(line({ ...record, level: "warning", message, properties: { lost } }));
+      });
     });
   };
 }

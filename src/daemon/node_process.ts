@@ -60,6 +60,8 @@ const OPEN_BATCHES = { inline: 2, ring: 24 } as const;
 
 /** What a node is made of; it has a TUN, a stack, or both. */
 export interface NodeProcessOptions {
+  /** What the node is called; the interface's name where it has one. */
+  readonly interfaceName: string;
   readonly tun: TunHandle | null;
   readonly stack: StackConfig | null;
   /** 0: seal and open inside the lane; 1: in a worker of its own. */
@@ -161,6 +163,7 @@ export class NodeProcess implements ConfigurationTarget {
       onBeat: (isAlive) => this.#guard(() => this.#onBeat(isAlive)),
     });
     this.#control = this.#makeControl();
+    if (options.tun === null && options.stack !== null) this.#control.setMtu(options.stack.mtu);
   }
 
   /** Starts a node; it works when the promise resolves. */
@@ -228,6 +231,14 @@ export class NodeProcess implements ConfigurationTarget {
     };
   }
 
+  /** The node in one line: `wg0: 2 of 3 peers in session, UDP port 51820`. */
+  summary(): string {
+    const peers = [...this.#control.device.traffic()];
+    const live = peers.filter(({ hasSession }) => hasSession).length;
+    const port = this.#sockets.port === 0 ? "no UDP port" : `UDP port ${this.#sockets.port}`;
+    return `${this.#options.interfaceName}: ${live} of ${peers.length} peers in session, ${port}`;
+  }
+
   #offloads(): Map<string, OffloadState> {
     const { sendMessagesMax, udpGro, tun, tunGro } = this.#options;
     const wanted: [string, boolean][] = [
@@ -276,6 +287,7 @@ export class NodeProcess implements ConfigurationTarget {
   configureStack(stack: StackConfig): void {
     this.#writeStack(stack);
     this.#control.postToLane(0, LaneCommand.Stack);
+    if (this.#options.tun === null) this.#control.setMtu(stack.mtu);
   }
 
   /** What the stack's bulk transfer has done. */

@@ -12,9 +12,15 @@
  */
 import type { Log } from "../base/log.ts";
 import type { Hooks, NodeConfig } from "../config/types.ts";
-import type { DeviceStatus, Prefix } from "../wireguard/configuration.ts";
-import { divideRoutes, mainTablePrefixes, setUpDefaultRoute } from "./default_route.ts";
-import { setUpDns } from "./dns.ts";
+import { formatAddress, formatPrefix } from "../control/address_text.ts";
+import type { DeviceStatus } from "../wireguard/configuration.ts";
+import {
+  capturedEndpoints,
+  divideRoutes,
+  mainTablePrefixes,
+  setUpDefaultRoute,
+} from "./default_route.ts";
+import { type DnsSetup, setUpDns } from "./dns.ts";
 import type { Ending } from "./ending.ts";
 import { runHooks } from "./hooks.ts";
 import { addTunnelRoutes, setUpInterface } from "./interface_setup.ts";
@@ -39,7 +45,12 @@ export interface TunnelChangesOptions {
 export interface TunnelDevice {
   readonly mtu: number;
   /** The peers' outer addresses, as far as they are known. */
-  readonly endpoints: readonly Uint8Array[];
+  readonly endpoints: () => readonly Uint8Array[];
+  /**
+   * Resolves when every peer with a default route has an address: its name could not be looked up
+   * through a tunnel that leads to it. Null when all have one.
+   */
+  readonly whenReachable: Promise<void> | null;
   readonly setFwmark: (fwmark: number) => void;
   readonly status: () => DeviceStatus;
 }
@@ -73,14 +84,21 @@ export class TunnelChanges {
 
   /** When there is an interface. Rejects with `SetupError`; the caller then ends the tunnel. */
   async onInterface(device: TunnelDevice): Promise<void> {
-    const { interfaceName: name, config, ending } = this.#options;
+    const { interfaceName: name, config, log, ending } = this.#options;
     const { addresses, dnsServers, dnsSearchDomains } = config.interface;
     this.#device = device;
     try {
       const index = setUpInterface({ name, addresses, mtu: device.mtu });
+      if (device.whenReachable !== null && config.interface.table === "auto") {
+        log.warn(
+          "name servers and routes wait until the endpoint of the peer with the default route has " +
+            "an address",
+        );
+        await Promise.race([device.whenReachable, ending.begun]);
+      }
       if (ending.isBegun) return;
       const dns = { interfaceName: name, servers: dnsServers, domains: dnsSearchDomains };
-      this.#warn(await setUpDns(this.#record, dns));
+      await this.#setUpDns(dns);
       if (ending.isBegun) return;
       await this.#route(index, device);
       if (ending.isBegun) return;
@@ -111,14 +129,30 @@ export class TunnelChanges {
     await undoAll(this.#record, this.#report);
   }
 
+  async #setUpDns(setup: DnsSetup): Promise<void> {
+    const problem = await setUpDns(this.#record, setup);
+    if (problem !== null) this.#options.log.warn(problem);
+    else if (setup.servers.length > 0) {
+      this.#options.log.info(`name servers: ${setup.servers.map(formatAddress).join(", ")}`);
+    }
+  }
+
   async #route(interfaceIndex: number, device: TunnelDevice): Promise<void> {
-    const { interfaceName: name, config, ending } = this.#options;
+    const { interfaceName: name, config, log, ending } = this.#options;
     const { addresses, table } = config.interface;
     const isEnding = () => ending.isBegun;
     if (typeof table === "number") {
       return await addTunnelRoutes({ name, addresses, routes: config.routes, table }, isEnding);
     }
-    const { own, main } = this.#divide(device);
+    const endpoints = device.endpoints(), mainRoutes = mainTablePrefixes();
+    const { own, main } = divideRoutes(config.routes, endpoints, mainRoutes);
+    for (const { endpoint, route } of capturedEndpoints(main, endpoints, mainRoutes)) {
+      const [address, prefix] = [formatAddress(endpoint), formatPrefix(route)];
+      log.warn(
+        `the endpoint ${address} lies in the allowed IPs ${prefix}: what the tunnel sends would go ` +
+          `into the tunnel; fix: add a route to ${address}, or leave it out of AllowedIPs`,
+      );
+    }
     await addTunnelRoutes({ name, addresses, routes: main }, isEnding);
     if (own.length === 0 || ending.isBegun) return;
     await setUpDefaultRoute(this.#record, {
@@ -128,15 +162,12 @@ export class TunnelChanges {
       addresses,
       fwmark: config.device.fwmark ?? 0,
       setFwmark: (fwmark) => {
-        this.#chosenFwmark = fwmark;
+        if ((config.device.fwmark ?? 0) === 0) this.#chosenFwmark = fwmark;
+        log.info(`default route in table ${fwmark}, which is the fwmark too`);
         device.setFwmark(fwmark);
       },
-      warn: (message) => this.#warn(message),
+      warn: (message) => log.warn(message),
     });
-  }
-
-  #divide(device: TunnelDevice): { own: Prefix[]; main: Prefix[] } {
-    return divideRoutes(this.#options.config.routes, device.endpoints, mainTablePrefixes());
   }
 
   #save(): void {
@@ -158,10 +189,6 @@ export class TunnelChanges {
   }
 
   readonly #report = (problem: string) => this.#options.log.error(problem);
-
-  #warn(message: string | null): void {
-    if (message !== null) this.#options.log.warn(message);
-  }
 }
 
 /**

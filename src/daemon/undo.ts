@@ -1,9 +1,10 @@
 /** Undoing what a record says was done, the last thing first. */
 import { interfaceExists } from "./interface_setup.ts";
-import { removePolicyRule, restoreSysctl } from "./default_route.ts";
+import { removePolicyRule } from "./default_route.ts";
 import { removeResolvconf, removeResolved } from "./dns.ts";
 import { removeIptablesRules, removeNftTable } from "./firewall.ts";
 import { runAllHooks } from "./hooks.ts";
+import { restoreSysctl } from "./sysctl.ts";
 import type { UndoStep, UpRecord } from "./up_record.ts";
 
 /** Told of what could not be undone; the rest is undone all the same. */

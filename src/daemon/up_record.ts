@@ -6,10 +6,10 @@
  * rewritten as a whole for each step, and goes away with the last one. A tunnel that changes nothing
  * but its own interface has none: with the process go the interface, its addresses and its routes.
  */
-import { closeFd } from "../../ffi/descriptor.ts";
 import { effectiveUserId, getEnvironment } from "../../ffi/environment.ts";
 import {
   exists,
+  fileStatus,
   isWritable,
   listFolder,
   makeFolders,
@@ -17,7 +17,7 @@ import {
   removeFile,
   writeFileAtomic,
 } from "../../ffi/files.ts";
-import { namespaceIdentity, openOwnNamespace } from "../../ffi/netns.ts";
+import { ownNamespaceName } from "../../ffi/netns.ts";
 import { ownProcessId } from "../../ffi/process.ts";
 import { stateFolder } from "./paths.ts";
 import { SetupError } from "./setup_error.ts";
@@ -67,7 +67,7 @@ export interface RecordContent {
   /** After another boot there is nothing left to undo. */
   readonly bootId: string;
   /** The network namespace that the steps were done in. */
-  readonly namespace: number;
+  readonly namespace: string;
   /** In the order in which they were done. */
   readonly steps: readonly UndoStep[];
 }
@@ -78,26 +78,26 @@ const FILE_MODE = 0o600;
 const FILE_BYTES_MAX = 4 * 1024 * 1024;
 const SYSTEM_FOLDER = "/run/longhaul";
 
-/** The folder of the records. */
-export function recordFolder(): string {
+/** The folder of the records; null for a user who has no place for one. */
+function recordFolder(): string | null {
   if (effectiveUserId() === 0) return SYSTEM_FOLDER;
-  const runtime = getEnvironment("XDG_RUNTIME_DIR") ?? getEnvironment("RUNTIME_DIRECTORY");
+  // systemd names all folders of a unit, with colons between them.
+  const runtime = getEnvironment("XDG_RUNTIME_DIR") ??
+    getEnvironment("RUNTIME_DIRECTORY")?.split(":")[0];
   if (runtime?.startsWith("/") && isWritable(runtime)) return `${runtime}/longhaul`;
   const state = stateFolder();
-  if (state === null) {
-    throw new SetupError("There is no folder for what has to be undone: set HOME");
-  }
-  return `${state}/run`;
+  return state === null ? null : `${state}/run`;
 }
 
-function recordPath(interfaceName: string): string {
-  return `${recordFolder()}/${interfaceName}.json`;
+function recordPath(interfaceName: string): string | null {
+  const folder = recordFolder();
+  return folder === null ? null : `${folder}/${interfaceName}.json`;
 }
 
 /** The record of this process. `onChange` is called around every change, for tests. */
 export class UpRecord {
   readonly #head: Omit<RecordContent, "steps">;
-  readonly #path: string;
+  readonly #path: string | null;
   readonly #onChange: () => void;
   #steps: UndoStep[] = [];
 
@@ -122,7 +122,7 @@ export class UpRecord {
         processId,
         processStart: processStart(processId) ?? "",
         bootId: bootId(),
-        namespace: ownNamespace(),
+        namespace: ownNamespaceName(),
       },
       [],
       onChange,
@@ -170,6 +170,9 @@ export class UpRecord {
   }
 
   #write(): void {
+    if (this.#path === null) {
+      throw new SetupError("There is no folder to write down what has to be undone: set HOME");
+    }
     if (this.#steps.length === 0) {
       removeFile(this.#path);
       return;
@@ -191,11 +194,12 @@ export interface FoundRecord {
 
 /**
  * The record of an interface; null when there is none, or when it is from before the last boot.
- * Throws `SetupError` when it cannot be understood.
+ * Throws `SetupError` when it cannot be understood or trusted.
  */
 export function findRecord(interfaceName: string): FoundRecord | null {
   const path = recordPath(interfaceName);
-  if (!exists(path)) return null;
+  if (path === null || !exists(path)) return null;
+  checkOwner(path);
   const content = parseRecord(readTextFile(path, FILE_BYTES_MAX));
   if (content === null) {
     throw new SetupError(`${path} is not a record of this program's: remove it`);
@@ -207,20 +211,29 @@ export function findRecord(interfaceName: string): FoundRecord | null {
   return {
     content,
     isLive: processStart(content.processId) === content.processStart,
-    isHere: content.namespace === ownNamespace(),
+    isHere: content.namespace === ownNamespaceName(),
   };
 }
 
 /** Removes the record of an interface, undone or not. */
 export function forgetRecord(interfaceName: string): void {
-  removeFile(recordPath(interfaceName));
+  const path = recordPath(interfaceName);
+  if (path !== null) removeFile(path);
+}
+
+/** Commands of a record are run: it has to be this user's own, and nobody else's to write. */
+function checkOwner(path: string): void {
+  const status = fileStatus(path);
+  if (status === undefined) return;
+  if (status.ownerUid === effectiveUserId() && (status.mode & 0o022) === 0) return;
+  throw new SetupError(`${path} belongs to another user, or can be written by others: remove it`);
 }
 
 /** The steps in the records of all other interfaces of this namespace. */
 export function stepsOfOthers(interfaceName: string): UndoStep[] {
   const folder = recordFolder();
-  if (!exists(folder)) return [];
-  const [boot, namespace] = [bootId(), ownNamespace()];
+  if (folder === null || !exists(folder)) return [];
+  const [boot, namespace] = [bootId(), ownNamespaceName()];
   const steps: UndoStep[] = [];
   for (const file of listFolder(folder)) {
     if (!file.endsWith(".json") || file === `${interfaceName}.json`) continue;
@@ -244,15 +257,6 @@ function parseRecord(text: string): RecordContent | null {
 
 function bootId(): string {
   return readTextFile("/proc/sys/kernel/random/boot_id", 100).trim();
-}
-
-function ownNamespace(): number {
-  const fd = openOwnNamespace();
-  try {
-    return namespaceIdentity(fd);
-  } finally {
-    closeFd(fd);
-  }
 }
 
 /** When a process began, in ticks since boot (field 22 of proc(5)'s stat); undefined for none. */

@@ -77,10 +77,14 @@ export interface PeerTraffic {
   readonly publicKey: Uint8Array;
   /** The same in hexadecimal. */
   readonly keyText: string;
+  /** Nanoseconds since 1970, 0 for never. */
+  readonly lastHandshakeWallNs: bigint;
   readonly rxBytes: number;
   readonly txBytes: number;
   /** Changes whenever its endpoint, or the address that we send from, does. */
   readonly endpointVersion: number;
+  /** Whether packets to it can be sealed, or could be until a moment ago. */
+  readonly hasSession: boolean;
 }
 
 /** A WireGuard device, less its data plane. */
@@ -243,11 +247,13 @@ export class Device implements ConfigurationTarget {
   /** The traffic of each peer, in the order in which they were added. */
   *traffic(): Generator<PeerTraffic> {
     const table = this.#table;
-    for (const { slot, publicKey, keyText } of this.#peers.values()) {
+    for (const { slot, publicKey, keyText, lastHandshakeWallNs } of this.#peers.values()) {
       yield {
         publicKey,
         keyText,
+        lastHandshakeWallNs,
         endpointVersion: table.word(slot, PeerWord.EndpointVersion),
+        hasSession: table.word(slot, PeerWord.Current) >= 0,
         rxBytes: table.field(slot, PeerField.RxBytes) +
           table.field(slot, PeerField.HandshakeRxBytes),
         txBytes: table.field(slot, PeerField.TxBytes) +

@@ -40,12 +40,12 @@ Deno.test("--version tells the version", async () => {
 
 Deno.test("what cannot be meant ends with exit code 2, what cannot be done with 1, and one line", async () => {
   const cases: [string[], string][] = [
-    [["up"], "up takes a config file"],
+    [["up", "a", "b"], "up takes"],
     [["down", "a", "b"], "down takes the name"],
     [["status", "a", "b"], "status takes"],
     [["wg0", "wg1"], '"wg0 wg1" is not a command'],
     [["-f"], "-f takes the name of an interface"],
-    [["wg0", "--json"], "--json is a flag of status"],
+    [["wg0", "--json"], "--json is a flag of "],
     [["sixteen-letters-"], "is not a name for an interface"],
     [["up", "/tmp/no name.conf"], "does not name an interface"],
     [["up", "/nowhere/wg0.conf"], "There is no config file /nowhere/wg0.conf"],

@@ -27,6 +27,65 @@ export async function snapshot(namespace: string): Promise<string> {
   return parts.join("\n");
 }
 
+/** `argv` in a mount namespace of its own that `script` has prepared. */
+export function inOwnMounts(script: readonly string[], argv: readonly string[]): string[] {
+  return ["unshare", "--mount", "sh", "-c", [...script, 'exec "$@"'].join(" && "), "sh", ...argv];
+}
+
+/** The lines of such a script that hide programs, links followed. */
+export function hiding(...programs: string[]): string[] {
+  const paths = new Set<string>();
+  for (const folder of ["/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin"]) {
+    for (const program of programs) {
+      try {
+        paths.add(Deno.realPathSync(`${folder}/${program}`));
+      } catch {
+        // Not there.
+      }
+    }
+  }
+  return [...paths].map((path) => `mount --bind /dev/null ${path}`);
+}
+
+/** A resolvconf that keeps what it is told in a folder; the programs of `env` find it first. */
+export interface ResolvconfStub {
+  readonly env: Record<string, string>;
+  /** What it has been told and not been told to forget. */
+  readonly state: () => string;
+  /** The arguments of all its calls. */
+  readonly calls: () => string[];
+}
+
+/** Makes a stub for the test; `label` tells it from others. */
+export function resolvconfStub(net: Net, label: string): ResolvconfStub {
+  const folder = `${net.folder}/dns-${label}`;
+  Deno.mkdirSync(`${folder}/bin`, { recursive: true });
+  Deno.mkdirSync(`${folder}/known`);
+  const script = `#!/bin/sh
+echo "$*" >>'${folder}/calls'
+case $1 in
+  -a) cat >'${folder}/known/'"$2" ;;
+  -d) rm -f '${folder}/known/'"$2" ;;
+esac
+`;
+  Deno.writeTextFileSync(`${folder}/bin/resolvconf`, script, { mode: 0o755 });
+  return {
+    env: { PATH: `${folder}/bin:${Deno.env.get("PATH")}` },
+    state: () => {
+      const names = [...Deno.readDirSync(`${folder}/known`)].map(({ name }) => name).sort();
+      return names.map((name) => `${name}:\n${Deno.readTextFileSync(`${folder}/known/${name}`)}`)
+        .join("");
+    },
+    calls: () => {
+      try {
+        return Deno.readTextFileSync(`${folder}/calls`).trimEnd().split("\n");
+      } catch {
+        return [];
+      }
+    },
+  };
+}
+
 /** Asserts that a namespace is as it was. */
 export async function assertRestored(namespace: string, before: string): Promise<void> {
   assertEquals(await snapshot(namespace), before);

@@ -8,6 +8,7 @@ import { run, type RunResult, waitFor } from "../netns/command.ts";
 import { Net } from "../netns/net.ts";
 import { answers } from "../netns/node_process.ts";
 import { newKeyPair } from "../netns/wg.ts";
+import { resolvconfStub } from "./host.ts";
 import { command, Foreground, longhaul, writeConfig } from "./longhaul.ts";
 
 /** The first words of a prompt, and its last ones. */
@@ -24,9 +25,13 @@ function prompting(...args: string[]): string[] {
   return command(...args).filter((word) => word !== "--no-prompt");
 }
 
-async function runOnTerminal(args: string[], namespace?: string): Promise<RunResult> {
+async function runOnTerminal(
+  args: string[],
+  namespace?: string,
+  env?: Record<string, string>,
+): Promise<RunResult> {
   // A prompt would wait for an answer until the time is over.
-  const options = { namespace, mayFail: true, timeoutMs: 8000 };
+  const options = { namespace, env, mayFail: true, timeoutMs: 8000 };
   const result = await run(onTerminal(prompting(...args)), options);
   assertNoPrompt(result.stdout, args);
   return result;
@@ -105,5 +110,43 @@ Deno.test({
     await waitFor(`${bare} answers`, 10_000, () => answers(bare));
     assertEquals((await longhaul(["down", bare])).code, 0);
     assertEquals([await foreground.ended(), foreground.log], [0, ""]);
+  },
+});
+
+Deno.test({
+  name: "a tunnel with hooks, name servers, a default route and SaveConfig never asks either",
+  ...requires("script", "root", "tun", "ip", "nsenter", "nft", "bash"),
+  async fn() {
+    await using net = new Net();
+    const space = await net.namespace("a");
+    await net.ip(space, [
+      "link add eth0 type veth peer name wire",
+      "link set wire up",
+      "address add 192.0.2.1/24 dev eth0",
+      "link set eth0 up",
+    ]);
+    const tunnel = net.interfaceName();
+    const file = writeConfig(
+      net,
+      tunnel,
+      `[Interface]\nPrivateKey = ${newKeyPair().privateKey}\nAddress = 10.9.0.1/24\n` +
+        "DNS = 10.9.0.53, corp.example\nTable = auto\nSaveConfig = true\nPreUp = true\n" +
+        "PostUp = if test -t 0; then echo on a terminal; fi\nPreDown = true\nPostDown = true\n" +
+        `[Peer]\nPublicKey = ${newKeyPair().publicKey}\nEndpoint = 192.0.2.2:1\n` +
+        "AllowedIPs = 0.0.0.0/0\n",
+    );
+    const { env } = resolvconfStub(net, tunnel);
+    const up = Foreground.start(net, space, onTerminal(prompting("up", file)), env);
+    await up.says(/ is up, UDP port /);
+    assert(/^on a terminal\s*$/m.test(up.log), up.log);
+    assertEquals((await runOnTerminal(["down", tunnel], space, env)).code, 0);
+    assertEquals(await up.ended(), 0, up.log);
+    assertNoPrompt(up.log, ["up"]);
+    // Killed, it is undone by a command that never asks.
+    const killed = Foreground.start(net, space, command("up", file), env);
+    await killed.says(/ is up, UDP port /);
+    killed.kill("SIGKILL");
+    await killed.ended();
+    assertEquals((await runOnTerminal(["down", tunnel], space, env)).code, 0);
   },
 });

@@ -158,7 +158,7 @@ Deno.test("a section behind #: leaves the section of ordinary lines alone", () =
   assertEquals([config.longhaul.encryptors, config.device.listenPort], [3, 9]);
   assertEquals(
     refused(`${INTERFACE}#: [Longhaul]\n[Peer]\nPublicKey = ${PEER_1}\n#: Encryptors = 3\n`),
-    "f:6:4: error: unknown key `Encryptors` in [Peer]",
+    "f:6:4: error: unknown key `Encryptors` in [Peer]; it belongs in [Longhaul]",
   );
 });
 
@@ -184,7 +184,7 @@ Deno.test("routes are the allowed IPs, each once and without host bits; none wit
   assertEquals(accepted(`${INTERFACE}Table = off\n${peers}`).routes, []);
 });
 
-Deno.test("a key in bad base64, of wrong length, or all zero is refused by the field's name", () => {
+Deno.test("hazard 1: a key in bad base64, of wrong length, or all zero is refused by the field's name", () => {
   const zero = key(0);
   const bad: [string, string][] = [
     [PRIVATE.slice(1), "expected 44 characters of base64, found 43 characters"],
@@ -250,7 +250,7 @@ Deno.test("no message repeats a key, wherever in the file it stands", () => {
   }
 });
 
-Deno.test("a prefix that two peers claim belongs to the last, with a warning", () => {
+Deno.test("hazard 2: a prefix that two peers claim belongs to the last, with a warning", () => {
   const text =
     `${INTERFACE}[Peer]\nPublicKey = ${PEER_1}\nAllowedIPs = 10.0.0.0/24, 10.1.0.0/24\n` +
     `[Peer]\nPublicKey = ${PEER_2}\nAllowedIPs = 10.1.0.0/24\n`;
@@ -273,7 +273,7 @@ Deno.test("a prefix inside another peer's is no conflict", () => {
   );
 });
 
-Deno.test("our own key as a peer is ignored with a warning", () => {
+Deno.test("hazard 3: our own key as a peer is ignored with a warning", () => {
   const text = `${INTERFACE}[Peer]\nPublicKey = ${PEER_1}\nAllowedIPs = 10.0.0.0/8\n` +
     `[Peer]\nPublicKey = ${PEER_2}\n`;
   const options = { publicKeyOf: () => new Uint8Array(32).fill(1) };
@@ -284,7 +284,7 @@ Deno.test("our own key as a peer is ignored with a warning", () => {
   assertEquals([config.device.peers.length, config.routes.length], [1, 0]);
 });
 
-Deno.test("a peer that stands there twice is one: the later section replaces what it sets", () => {
+Deno.test("hazard 4: a peer that stands there twice is one: the later section replaces what it sets", () => {
   const text =
     `${INTERFACE}[Peer]\nPublicKey = ${PEER_1}\nEndpoint = a.example:1\nAllowedIPs = 10.0.0.0/8\n` +
     `[Peer]\nPublicKey = ${PEER_2}\n` +
@@ -300,7 +300,7 @@ Deno.test("a peer that stands there twice is one: the later section replaces wha
   assertEquals(peers[0].allowedIps.map(formatPrefix), ["10.1.0.0/16"]);
 });
 
-Deno.test("numbers out of their range are refused, with what was expected", () => {
+Deno.test("hazard 5: numbers out of their range are refused, with what was expected", () => {
   const cases: [string, string][] = [
     [
       "ListenPort = 65536",
@@ -322,7 +322,7 @@ Deno.test("numbers out of their range are refused, with what was expected", () =
   for (const [line, message] of cases) assertEquals(refused(INTERFACE + line), message);
 });
 
-Deno.test("an MTU below 1280 is refused with IPv6 and taken without", () => {
+Deno.test("hazard 5: an MTU below 1280 is refused with IPv6 and taken without", () => {
   const peer = `[Peer]\nPublicKey = ${PEER_1}\nAllowedIPs =`;
   clean(`${INTERFACE}MTU = 1279\nAddress = 10.0.0.1/24\n${peer} 10.0.0.0/8`);
   clean(`${INTERFACE}MTU = 1280\nAddress = fd00::1/64\n`);
@@ -393,7 +393,8 @@ Deno.test("an unknown key is refused and the nearest known key named", () => {
   const cases: [string, string][] = [
     ["Adress = 1", "unknown key `Adress` in [Interface]; did you mean `Address`?"],
     ["listen_port = 1", "unknown key `listen_port` in [Interface]; did you mean `ListenPort`?"],
-    ["AllowedIPs = ::/0", "unknown key `AllowedIPs` in [Interface]"],
+    ["AllowedIPs = ::/0", "unknown key `AllowedIPs` in [Interface]; it belongs in [Peer]"],
+    ["Offload = x", "unknown key `Offload` in [Interface]; it belongs in [Longhaul]"],
     ["Zzzzzzz = 1", "unknown key `Zzzzzzz` in [Interface]"],
     [
       "[Peer]\nPublicKey = " + PEER_1 + "\nAlowedIP = ::/0",
@@ -505,7 +506,7 @@ Deno.test("a key that is set twice has its last value, with a warning", () => {
   assertEquals(accepted(text).device.listenPort, 2);
 });
 
-Deno.test("130,560 allowed IPs are read, and as many bad lines reported within bounds", () => {
+Deno.test("hazard 9: 130,560 allowed IPs are read, and as many bad lines reported within bounds", () => {
   const count = 130_560;
   const ip = (i: number) => `10.${i >> 16}.${i >> 8 & 255}.${i & 255}`;
   const ips = Array.from({ length: count }, (_, i) => ip(i));

@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import { statusJson } from "../../src/control/status_json.ts";
 import { parsePrefix, parseSocketAddress } from "../../src/control/address_text.ts";
 import { formatKeyBase64 } from "../../src/control/key_text.ts";
+import { REPORT } from "./sample_report.ts";
 import type { PeerStatus } from "../../src/wireguard/configuration.ts";
 
 const key = (byte: number) => new Uint8Array(32).fill(byte);
@@ -44,6 +45,7 @@ Deno.test("a status is numbers and texts, without secrets, the latest handshake 
     publicKey: formatKeyBase64(key(4)),
     listenPort: 51820,
     fwmark: 4660,
+    node: null,
     peers: [{
       publicKey: formatKeyBase64(key(3)),
       hasPresharedKey: true,
@@ -53,6 +55,9 @@ Deno.test("a status is numbers and texts, without secrets, the latest handshake 
       receivedBytes: 2 ** 40,
       sentBytes: 5,
       persistentKeepalive: 25,
+      friendlyName: null,
+      receivedBytesPerSecond: null,
+      sentBytesPerSecond: null,
     }, {
       publicKey: formatKeyBase64(key(2)),
       hasPresharedKey: false,
@@ -62,12 +67,47 @@ Deno.test("a status is numbers and texts, without secrets, the latest handshake 
       receivedBytes: 0,
       sentBytes: 0,
       persistentKeepalive: 0,
+      friendlyName: null,
+      receivedBytesPerSecond: null,
+      sentBytesPerSecond: null,
     }],
   });
 });
 
 Deno.test("a device without a key has none to show", () => {
   const status = { privateKey: null, listenPort: 0, fwmark: 0, peers: [] };
-  const expected = { name: "wg0", publicKey: null, listenPort: 0, fwmark: 0, peers: [] };
+  const expected = {
+    name: "wg0",
+    publicKey: null,
+    listenPort: 0,
+    fwmark: 0,
+    node: null,
+    peers: [],
+  };
   assertEquals(statusJson("wg0", status, null), expected);
+});
+
+Deno.test("a process of ours tells of its data plane, its rates and friendly names", () => {
+  const peers = [peer(7), peer(8), peer(9)];
+  const status = { privateKey: null, listenPort: 0, fwmark: 0, peers };
+  const json = JSON.parse(JSON.stringify(statusJson("wg0", status, null, REPORT)));
+  assertEquals(json.node, {
+    version: "0.1.0",
+    uptime: 61.234,
+    cipher: "openssl-composed",
+    encryptors: 1,
+    mtu: 1420,
+    offloads: { "udp-gso": "on", "tun-uso": "off", "tun-gro": "fallback" },
+    counters: { TunReads: 10, TunReadPackets: 425, UdpSends: 10, UdpSendMessages: 400 },
+    drops: { NoRoute: 2, Replayed: 7 },
+    batchSizes: { tunRead: 42.5, tunWrite: 0, udpSend: 40, udpReceive: 0 },
+  });
+  assertEquals(
+    json.peers.map((peer: Record<string, unknown>) => [
+      peer.friendlyName,
+      peer.receivedBytesPerSecond,
+      peer.sentBytesPerSecond,
+    ]),
+    [[null, 1250.5, 0], ["my = phone", 0, 125_000], [null, 0, 0]],
+  );
 });

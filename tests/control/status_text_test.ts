@@ -6,6 +6,7 @@ import {
   formatDuration,
   formatStatus,
 } from "../../src/control/status_text.ts";
+import { REPORT } from "./sample_report.ts";
 import type { DeviceStatus, PeerStatus } from "../../src/wireguard/configuration.ts";
 
 const NOW = 1_700_000_000_500_000_000n;
@@ -116,4 +117,37 @@ Deno.test("sizes are told in binary units with two decimals", () => {
     [2 ** 50, "1024.00 TiB"],
   ];
   for (const [bytes, text] of sizes) assertEquals(formatBytes(bytes), text);
+});
+
+Deno.test("what a process of ours tells follows the lines of wg in each paragraph", () => {
+  const options = { interfaceName: "wg0", publicKey: null, nowWallNs: NOW, report: REPORT };
+  assertEquals(
+    formatStatus(STATUS, options),
+    `interface: wg0
+  private key: (hidden)
+  listening port: 51820
+  fwmark: 0xca6c
+  running for: 1 minute, 1 second (longhaul 0.1.0)
+  mtu: 1420
+  data plane: openssl-composed, encrypting in a thread of its own
+  offloads: udp-gso; off: tun-uso; refused by the kernel: tun-gro
+  rate: 10.0 kbit/s received, 1.00 Mbit/s sent
+  batches: 42.5 packets per TUN read, 40.0 per UDP send
+  drops: Replayed 7, NoRoute 2
+
+peer: CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg=
+  preshared key: (hidden)
+  endpoint: 192.0.2.1:51821
+  allowed ips: 10.0.0.2/32, ::/0
+  latest handshake: 2 minutes, 5 seconds ago
+  transfer: 1.50 KiB received, 3.00 MiB sent
+  persistent keepalive: every 25 seconds
+  rate: 0 bit/s received, 1.00 Mbit/s sent
+  friendly name: my = phone
+
+peer: BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=
+  allowed ips: (none)
+  rate: 10.0 kbit/s received, 0 bit/s sent
+`,
+  );
 });

@@ -154,6 +154,23 @@ Deno.test("a peer that does not answer has its name looked up again, once a minu
   assertEquals(addressOf(resolver, dynamic), "192.0.2.2:51820", "a failure takes nothing away");
 });
 
+Deno.test("whoever waits for endpoints is told when all of them have addresses", async () => {
+  const world = new World();
+  const peers = [peer(1, "a.example"), peer(2, "b.example")];
+  const resolver = world.resolver(peers);
+  await resolver.firstRound(3000);
+  let isKnown = false;
+  const endpoints = peers.map(({ endpoint }) => endpoint as NamedEndpoint);
+  const known = resolver.whenKnown(endpoints).then(() => isKnown = true);
+  world.addresses.set("a.example", 1);
+  await world.advance(1000);
+  assertEquals(isKnown, false);
+  world.addresses.set("b.example", 2);
+  await world.advance(10_000);
+  await known;
+  await resolver.whenKnown(endpoints);
+});
+
 Deno.test("the first round waits no longer than it is told, and stop ends everything", async () => {
   const world = new World();
   const resolver = new EndpointResolver([peer(1, "slow.example")], {

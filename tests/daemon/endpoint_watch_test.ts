@@ -4,7 +4,15 @@ import type { PeerTraffic } from "../../src/wireguard/device.ts";
 
 function peer(endpointVersion: number): PeerTraffic {
   const publicKey = new Uint8Array(32);
-  return { publicKey, keyText: "00", rxBytes: 0, txBytes: 0, endpointVersion };
+  return {
+    publicKey,
+    keyText: "00",
+    rxBytes: 0,
+    txBytes: 0,
+    endpointVersion,
+    hasSession: true,
+    lastHandshakeWallNs: 0n,
+  };
 }
 
 Deno.test("a peer that moves is told, a first endpoint and another source address are not", () => {

@@ -4,6 +4,7 @@ import { chooseLogFormat, parseLogLevel } from "../../src/daemon/log_setup.ts";
 import { SetupError } from "../../src/daemon/setup_error.ts";
 import { run } from "../netns/command.ts";
 import { requires } from "../requires.ts";
+import { DatagramListener } from "./datagram_listener.ts";
 
 const PROGRAM = `
 import { setUpLog } from "${new URL("../../src/daemon/log_setup.ts", import.meta.url)}";
@@ -83,3 +84,29 @@ for (
     },
   });
 }
+
+Deno.test({
+  name: "under systemd lines go to the journal with their fields, and as text when it is away",
+  ...requires("root", "unshare", "mount", "stat"),
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    try {
+      const script = `mkdir -p /run/systemd/journal && mount --bind ${folder} /run/systemd/journal
+export JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2); exec "$@"`;
+      const prefix = ["unshare", "--mount", "sh", "-c", script, "sh"];
+      assertEquals(
+        await logOf({}, ...prefix),
+        "<6>INFO: (wg0) it is {up} and {{running}}\n<7>DEBUG: (wg0) quiet\n",
+      );
+      using journal = new DatagramListener(`${folder}/socket`);
+      assertEquals(await logOf({}, ...prefix), "");
+      assertEquals(journal.received, [
+        "MESSAGE=it is {up} and {{running}}\nPRIORITY=6\nSYSLOG_IDENTIFIER=longhaul\n" +
+        "LONGHAUL_INTERFACE=wg0\nLONGHAUL_PEER=phone\n",
+        "MESSAGE=quiet\nPRIORITY=7\nSYSLOG_IDENTIFIER=longhaul\nLONGHAUL_INTERFACE=wg0\n",
+      ]);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});

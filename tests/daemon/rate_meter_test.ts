@@ -3,7 +3,15 @@ import { RateMeter } from "../../src/daemon/rate_meter.ts";
 import type { PeerTraffic } from "../../src/wireguard/device.ts";
 
 function peer(rxBytes: number, txBytes: number, keyText = "00"): PeerTraffic {
-  return { publicKey: new Uint8Array(32), keyText, rxBytes, txBytes, endpointVersion: 0 };
+  return {
+    publicKey: new Uint8Array(32),
+    keyText,
+    rxBytes,
+    txBytes,
+    endpointVersion: 0,
+    hasSession: true,
+    lastHandshakeWallNs: 0n,
+  };
 }
 
 Deno.test("a rate is that between the last two samples", () => {

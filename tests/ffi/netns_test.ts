@@ -6,6 +6,7 @@ import {
   namespaceIdentity,
   openNamespace,
   openOwnNamespace,
+  ownNamespaceName,
   withNamespace,
 } from "../../ffi/netns.ts";
 import { listLinks } from "../../ffi/rtnetlink_link.ts";
@@ -45,6 +46,9 @@ Deno.test({
       const inside = withNamespace(f.fd, ownIdentity);
       assertEquals(inside, namespaceIdentity(f.fd));
       assert(inside !== home);
+      const name = withNamespace(f.fd, ownNamespaceName);
+      assertEquals(withNamespace(f.fd, ownNamespaceName), name);
+      assert(name !== ownNamespaceName());
       assertEquals(ownIdentity(), home);
       const { stdout } = await run(["readlink", "/proc/self/ns/net"], { namespace: f.name });
       assertEquals(stdout.trim(), `net:[${inside}]`);

@@ -7,6 +7,7 @@ import { run, type RunResult } from "./command.ts";
 
 const PREFIX = "lh-";
 const SOCKET_FOLDER = "/var/run/wireguard";
+const RECORD_FOLDER = "/run/longhaul";
 /** Test files share a process, but each has its own copy of this module. */
 const COPY = Math.floor(Math.random() * 36 ** 3).toString(36).padStart(3, "0");
 let serial = 0;
@@ -48,6 +49,8 @@ export class Net implements AsyncDisposable {
       (this.#interfaces++).toString(36)
     }`;
     this.defer(() => removeIfThere(`${SOCKET_FOLDER}/${name}.sock`));
+    // What a killed `up` would have to undo goes with the namespace.
+    this.defer(() => removeIfThere(`${RECORD_FOLDER}/${name}.json`));
     return name;
   }
 

@@ -83,7 +83,7 @@ rootlessTest(
     await Deno.chown(other, 65534, 65534);
     const tun = await longhaulAsNobody(scene, "up", other, "--mode", "tun");
     assertEquals(tun.code, 1);
-    assert(/CAP_NET_ADMIN.*up --mode rootless/.test(tun.stderr), tun.stderr);
+    assert(/CAP_NET_ADMIN.*up --mode rootless/s.test(tun.stderr), tun.stderr);
     const wrong = await longhaulAsNobody(scene, "up", other, "--mode", "bridge");
     assertEquals([wrong.code, /--mode takes one of auto, tun, rootless/.test(wrong.stderr)], [
       2,

@@ -1,0 +1,152 @@
+/**
+ * What the reference pages say of each config key and each reason for a dropped packet. The lists
+ * themselves come from the code: `build_docs.ts` fails when a key or a reason has no text here, or a
+ * text has no key.
+ */
+import { MTU_MAX, MTU_MIN, MTU_MIN_V6 } from "../src/config/mtu.ts";
+
+/** What a value looks like, what holds without it, and what it does. */
+export interface KeyText {
+  readonly values: string;
+  readonly without: string;
+  readonly does: string;
+}
+
+function key(values: string, without: string, does: string): KeyText {
+  return { values, without, does };
+}
+
+/** By section and key. Keys that are known but refused need no text. */
+export const KEY_TEXTS: Readonly<Record<string, Readonly<Record<string, KeyText>>>> = {
+  Interface: {
+    PrivateKey: key(
+      "44 characters of base64",
+      "no peer can connect until one is set",
+      "This end's private key, from `longhaul genkey` or `wg genkey`.",
+    ),
+    ListenPort: key(
+      "0 to 65535",
+      "the kernel picks a free port",
+      "The UDP port, for IPv4 and IPv6. A port that somebody else has is an error at the start.",
+    ),
+    FwMark: key(
+      "`off`, or a number, decimal or `0x...`",
+      "none; a default route marks by itself",
+      "Marks the tunnel's own datagrams, for policy routing and firewalls.",
+    ),
+    Address: key(
+      "addresses with prefix lengths, a list",
+      "none",
+      "The interface's addresses. Without a length an address stands alone (/32, /128).",
+    ),
+    MTU: key(
+      `${MTU_MIN} to ${MTU_MAX}; at least ${MTU_MIN_V6} with IPv6`,
+      "the smallest MTU on the way to an endpoint, less 80",
+      "The interface's MTU.",
+    ),
+    Table: key(
+      "`auto`, `off`, a number or a name of `rt_tables`",
+      "`auto`",
+      "Where the routes to the AllowedIPs go. `auto`: the main table, and a table of its own for a " +
+        "default route. `off`: no routes.",
+    ),
+    DNS: key(
+      "addresses and search domains, a list",
+      "name servers stay as they are",
+      "Name servers for as long as the tunnel is up, through systemd-resolved or resolvconf. A " +
+        "domain that begins with `~` sends only its own names there.",
+    ),
+    SaveConfig: key(
+      "`true` or `false`",
+      "`false`",
+      "Writes the running configuration into the file when the tunnel ends.",
+    ),
+    PreUp: key("a command for bash, repeatable", "none", "Runs before the interface is made."),
+    PostUp: key("a command for bash, repeatable", "none", "Runs when everything is set up."),
+    PreDown: key(
+      "a command for bash, repeatable",
+      "none",
+      "Runs before the interface goes, while it still works.",
+    ),
+    PostDown: key("a command for bash, repeatable", "none", "Runs when the interface has gone."),
+  },
+  Peer: {
+    PublicKey: key("44 characters of base64", "an error", "The other end's public key."),
+    PresharedKey: key(
+      "44 characters of base64",
+      "none",
+      "A secret that both ends share, mixed into each handshake: what is recorded today stays " +
+        "closed even to a quantum computer.",
+    ),
+    AllowedIPs: key(
+      "prefixes, a list",
+      "nothing is sent to or accepted from the peer",
+      "What is behind the peer. A packet to one of these goes to it; a packet from it must come " +
+        "from one of these. The longest prefix wins; of equal ones, the last in the file.",
+    ),
+    Endpoint: key(
+      "`host:port`, `192.0.2.1:port`, `[2001:db8::1]:port`",
+      "the peer has to call first",
+      "Where the peer is. A name is looked up again when the peer does not answer; one that cannot " +
+        "be resolved is tried again, and the tunnel comes up without it.",
+    ),
+    PersistentKeepalive: key(
+      "`off`, or seconds from 1 to 65535",
+      "`off`",
+      "Sends an empty packet that often, so that a NAT on the way keeps its entry. 25 suits most.",
+    ),
+  },
+  Longhaul: {
+    Mode: key("`auto` or `tun`", "`auto`", "Which kind of node this is."),
+    Encryptors: key(
+      "`0`, `1` or `auto`",
+      "`auto`: `0` on up to two cores, else `1`",
+      "`0` seals and opens packets in the data plane's own thread, `1` in another one.",
+    ),
+    SocketBuffer: key(
+      "64K to 1G",
+      "2M",
+      "Bytes of each UDP socket's buffer, per direction. More adds latency under load.",
+    ),
+    Offload: key(
+      "words, a list: `no-udp-gso`, `no-udp-gro`, `no-tun-tso`, `no-tun-uso`, `no-tun-gro`",
+      "all offloads that the kernel has",
+      "Offloads to switch off, for a driver that has trouble with one.",
+    ),
+  },
+};
+
+/** By the names of `DropReason`. */
+export const DROP_TEXTS: Readonly<Record<string, string>> = {
+  VnetHeaderTruncated: "A read of the TUN was shorter than the header before each packet.",
+  VnetTypeUnknown: "A super-packet of a kind that this program did not ask for.",
+  VnetMismatch: "The header before a packet does not fit the packet.",
+  IpTruncated: "An IP packet shorter than its own headers say.",
+  IpVersionUnknown: "Neither IPv4 nor IPv6.",
+  GsoSizeZero: "A super-packet without a size for its parts.",
+  GsoHeaderInvalid: "A super-packet whose TCP or UDP header is damaged.",
+  NoRoute: "No peer has the packet's destination in its AllowedIPs.",
+  NoEndpoint: "The packet's peer has no endpoint yet: it has to call first.",
+  NoKeypair: "There is no session to the peer, and no room to wait for one.",
+  StagedOverflow: "Too many packets waited for a handshake; the oldest went.",
+  NoBuffer: "All send buffers were in use.",
+  SendFailed: "The kernel refused the datagram for good: no route, or a firewall.",
+  MessageInvalid: "A datagram that is no WireGuard message.",
+  ReceiverUnknown: "Data for a session that does not exist, or not any more.",
+  KeypairExpired: "Data under a key older than 180 seconds.",
+  AuthenticationFailed: "A message whose tag is wrong: damaged or forged.",
+  Replayed: "A message that has come before, or is too late to tell.",
+  InnerIpInvalid: "A peer sent something that is no IP packet.",
+  SourceNotAllowed: "A peer sent a packet from an address outside its AllowedIPs.",
+  HandshakeQueueFull: "More handshakes than can be answered: a flood, most likely.",
+  TunWriteFailed: "The kernel did not take a packet: the interface is down, most likely.",
+  CounterTooLarge: "A message number beyond all bounds.",
+  PeerRemoved: "A packet that was under way when its peer was removed.",
+  MacInvalid: "A handshake that was not made for this node's public key.",
+  HandshakeInvalid: "A handshake that does not open, or comes from nobody known.",
+  PacketTooLong: "A packet longer than a message can carry.",
+  TunReadFailed: "A read of the TUN failed.",
+  RoutingLoop:
+    "A message of ours came back to be sent once more: the route to the peer's endpoint " +
+    "leads into the tunnel.",
+};

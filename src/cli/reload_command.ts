@@ -1,0 +1,94 @@
+/** `longhaul reload [NAME]`: a running tunnel loads its config file again. */
+import { RequestError } from "../control/request.ts";
+import { liveInterfaces } from "../daemon/paths.ts";
+import { CONFIG_REQUEST, RELOAD_REQUEST } from "../daemon/reloader.ts";
+import { SetupError } from "../daemon/setup_error.ts";
+import type { CommandSpec } from "./command_spec.ts";
+import { askDevice } from "./device_client.ts";
+
+/** Names that cannot be resolved and 100,000 routes take their time. */
+const TIMEOUT_MS = 60_000;
+
+export const reloadCommand: CommandSpec = {
+  name: "reload",
+  summary: "apply what has changed in the config file of a running tunnel",
+  words: "[NAME]",
+  count: { min: 0, max: 1, rule: "reload takes the name of one interface, or none" },
+  flags: [],
+  examples: [
+    ["reload wg0", "apply the changes of wg0's file; sessions that stay are not touched"],
+    ["reload", "the same where only one tunnel runs"],
+  ],
+  about: "A file with an error changes nothing, and the errors are told. Hooks, DNS, Table,\n" +
+    "SaveConfig and [Longhaul] come with the next up. kill -HUP does the same, told in the log.",
+  run: ({ words }) => runReload(words[0] ?? onlyTunnel()),
+};
+
+function runReload(name: string): number {
+  const reloaded = reloadTunnel(name);
+  if (reloaded === "foreign") {
+    throw new SetupError(
+      `${name} was not brought up by this program's up: there is no file to load again`,
+    );
+  }
+  for (const reason of reloaded.errors) console.error(`longhaul: ${reason}`);
+  if (reloaded.errors.length > 0) {
+    console.error("longhaul: nothing has changed");
+    return 1;
+  }
+  for (const note of reloaded.notes) console.error(`longhaul: warning: ${note}`);
+  const { changes } = reloaded;
+  console.log(changes.length === 0 ? "nothing to change" : changes.join("\n"));
+  return 0;
+}
+
+/** What came of a reload: errors, and then nothing has changed, or changes. */
+export interface Reloaded {
+  readonly errors: readonly string[];
+  readonly changes: readonly string[];
+  readonly notes: readonly string[];
+}
+
+/**
+ * Reloads a tunnel; `foreign` when it cannot, because no `up` of this program runs it. `path` is the
+ * file that is meant: it is an error when the tunnel runs with another one.
+ */
+export function reloadTunnel(name: string, path?: string): Reloaded | "foreign" {
+  try {
+    const fields = path === undefined ? [] : [["file", path] as const];
+    const answer = askDevice(name, { name: RELOAD_REQUEST, fields }, TIMEOUT_MS);
+    if (answer === null) return "foreign";
+    const all = (wanted: string) =>
+      answer.filter(([key]) => key === wanted).map(([, text]) => text);
+    return { errors: [], changes: all("change"), notes: all("note") };
+  } catch (error) {
+    if (!(error instanceof RequestError)) throw error;
+    return { errors: error.reasons, changes: [], notes: [] };
+  }
+}
+
+/** The config file that a running tunnel was brought up with; null when no `up` of ours runs it. */
+export function configOfTunnel(name: string): string | null {
+  const answer = askDevice(name, { name: CONFIG_REQUEST, fields: [] });
+  return answer?.find(([key]) => key === "file")?.[1] ?? null;
+}
+
+/** The names of the tunnels that run with a config file. */
+export function tunnelsWithConfig(): string[] {
+  return liveInterfaces().filter((name) => {
+    try {
+      return configOfTunnel(name) !== null;
+    } catch {
+      // Another user's, or it has just ended.
+      return false;
+    }
+  });
+}
+
+function onlyTunnel(): string {
+  const names = tunnelsWithConfig();
+  if (names.length === 1) return names[0];
+  throw new SetupError(
+    names.length === 0 ? "No tunnel runs with a config file" : `Which one: ${names.join(", ")}?`,
+  );
+}

@@ -1,0 +1,344 @@
+/**
+ * Loads the config file of a running tunnel again and applies what differs, on `reload` and SIGHUP.
+ *
+ * A file that is wrong, or that the kernel or the device refuses, changes nothing. Sessions of peers
+ * that stay are not touched. Compared are: peers, keys, port and mark with what runs, however it came
+ * about (`syncconf` does the same); addresses, routes and MTU with the config that was applied
+ * before, so that what hooks and people have added stays.
+ */
+import type { Log } from "../base/log.ts";
+import { isNamed, wipeKeys } from "../config/device_change.ts";
+import { isEmptyChange, syncDevice } from "../config/device_sync.ts";
+import { formatDiagnostic } from "../config/diagnostic.ts";
+import { type NodeDifference, nodeDifference } from "../config/node_difference.ts";
+import type { ParseResult } from "../config/parse.ts";
+import type { DeviceConfig, NodeConfig } from "../config/types.ts";
+import { formatPrefix } from "../control/address_text.ts";
+import type { PeerNames } from "../control/peer_names.ts";
+import { RequestError, type RequestField, type RequestHandler } from "../control/request.ts";
+import { wipe } from "../wireguard/bytes.ts";
+import {
+  ConfigurationError,
+  type ConfigurationTarget,
+  type DeviceChange,
+  type DeviceStatus,
+  type Prefix,
+} from "../wireguard/configuration.ts";
+import { KEY_BYTES } from "../wireguard/constants.ts";
+import { divideRoutes, isPartOfEverything, mainTablePrefixes } from "./default_route.ts";
+import type { EndpointResolver } from "./endpoint_resolver.ts";
+import { InterfaceChange } from "./interface_change.ts";
+import { SetupError } from "./setup_error.ts";
+
+/** The request that reloads; the field `file` may say which file the client means. */
+export const RELOAD_REQUEST = "reload";
+/** The request that tells which file the interface runs with, as the field `file`. */
+export const CONFIG_REQUEST = "config";
+
+/** What a reloader works with. */
+export interface ReloaderOptions {
+  /** The absolute path of the config file. */
+  readonly path: string;
+  readonly interfaceName: string;
+  /** Whether there is an interface of the kernel, whose addresses and routes follow the file. */
+  readonly hasInterface: boolean;
+  readonly node: ConfigurationTarget;
+  /** Reads and parses the file; throws `SystemCallError` or `SetupError` when it cannot. */
+  readonly read: () => ParseResult;
+  readonly peerNames: PeerNames | null;
+  readonly log: Log;
+  /** Told when a reload begins and, however it went, when it is over. */
+  readonly onReload?: (isOver: boolean) => void;
+  /** A resolver for the named endpoints of these peers, which has looked for them. */
+  readonly resolveAnew: (device: DeviceConfig) => Promise<EndpointResolver>;
+  /**
+   * The config is applied, and `config` tells it; this resolver takes the place of the former one.
+   * Where there is no interface, the stack is the owner's to change.
+   */
+  readonly onApplied: (resolver: EndpointResolver) => void;
+}
+
+/** What a reload did, in words. */
+export interface ReloadOutcome {
+  /** What is different; none when nothing was to be done. */
+  readonly changes: readonly string[];
+  /** What is to be known beside: warnings of the file, settings that wait for the next `up`. */
+  readonly notes: readonly string[];
+}
+
+/** Reloads one after the other; see the module's text. */
+export class Reloader {
+  readonly #options: ReloaderOptions;
+  #config: NodeConfig;
+  #last: Promise<unknown> = Promise.resolve();
+  #isReady = false;
+
+  /** `config` is what has been applied; its keys may have been wiped. */
+  constructor(config: NodeConfig, options: ReloaderOptions) {
+    this.#config = config;
+    this.#options = options;
+  }
+
+  /** The config that is applied now. */
+  get config(): NodeConfig {
+    return this.#config;
+  }
+
+  /** The config is applied as a whole: from here on it can be loaded again. */
+  ready(): void {
+    this.#isReady = true;
+  }
+
+  /** The requests of clients that this serves. */
+  requests(): [string, RequestHandler][] {
+    const { path } = this.#options;
+    return [
+      [CONFIG_REQUEST, () => [["file", path]]],
+      [RELOAD_REQUEST, async (fields) => {
+        const wanted = fields.find(([key]) => key === "file")?.[1];
+        if (wanted !== undefined && wanted !== path) {
+          throw new RequestError([
+            `${this.#options.interfaceName} runs with ${path}, not ${wanted}`,
+          ]);
+        }
+        return answerOf(await this.reload());
+      }],
+    ];
+  }
+
+  /** Reloads, for a signal: tells the outcome to the log alone. Does not reject. */
+  async reloadForSignal(): Promise<void> {
+    try {
+      await this.reload();
+    } catch {
+      // `reload` has told the log.
+    }
+  }
+
+  /** Reloads; rejects with `RequestError` and has changed nothing when it cannot. */
+  reload(): Promise<ReloadOutcome> {
+    if (!this.#isReady) {
+      const { interfaceName } = this.#options;
+      return Promise.reject(new RequestError([`${interfaceName} is still coming up: try again`]));
+    }
+    const outcome = this.#last.then(() => this.#reload());
+    this.#last = outcome.catch(() => {});
+    return outcome;
+  }
+
+  async #reload(): Promise<ReloadOutcome> {
+    const { log, path, onReload } = this.#options;
+    onReload?.(false);
+    try {
+      const outcome = await this.#apply();
+      const what = outcome.changes.length === 0 ? "nothing to change" : outcome.changes.join(", ");
+      log.info(`${path} is loaded again: ${what}`);
+      for (const note of outcome.notes) log.warn(note);
+      return outcome;
+    } catch (error) {
+      const reasons = reasonsOf(error);
+      log.error(`${path} is not loaded, nothing has changed: ${reasons.join("; ")}`);
+      throw new RequestError(reasons);
+    } finally {
+      onReload?.(true);
+    }
+  }
+
+  async #apply(): Promise<ReloadOutcome> {
+    const { config, warnings } = this.#read();
+    const resolver = await this.#options.resolveAnew(config.device);
+    let isApplied = false;
+    try {
+      const { difference, applied } = this.#difference(config, resolver);
+      const told = await this.#carryOut(config, resolver, difference);
+      this.#config = applied;
+      isApplied = true;
+      this.#options.onApplied(resolver);
+      this.#options.peerNames?.replace(config.device.peers);
+      return {
+        changes: [...told, ...interfaceWords(difference), ...this.#serviceWords(difference)],
+        notes: [...warnings, ...deferredWords(difference)],
+      };
+    } finally {
+      if (!isApplied) resolver.stop();
+      wipeKeys(config.device);
+    }
+  }
+
+  /** Brings interface and device to the config, or neither; tells what has changed in the device. */
+  async #carryOut(
+    config: NodeConfig,
+    resolver: EndpointResolver,
+    difference: NodeDifference,
+  ): Promise<string[]> {
+    if (!this.#options.hasInterface) return this.#changeDevice(config, resolver);
+    using change = new InterfaceChange(this.#options.interfaceName, difference, config);
+    await change.add();
+    let told: string[];
+    try {
+      told = this.#changeDevice(config, resolver);
+    } catch (error) {
+      change.takeBack();
+      throw error;
+    }
+    await change.remove();
+    return told;
+  }
+
+  /** Local services are those of a userspace stack: with an interface nobody asks for them. */
+  #serviceWords({ hasOtherServices }: NodeDifference): string[] {
+    return hasOtherServices && !this.#options.hasInterface ? ["other local services"] : [];
+  }
+
+  #read(): { config: NodeConfig; warnings: string[] } {
+    const { config, diagnostics } = this.#options.read();
+    if (config !== null) return { config, warnings: diagnostics.map(formatDiagnostic) };
+    const errors = diagnostics.filter(({ severity }) => severity === "error");
+    throw new RequestError(errors.map(formatDiagnostic));
+  }
+
+  /** Applies what differs to the device, all or nothing; tells what it was. */
+  #changeDevice(config: NodeConfig, resolver: EndpointResolver): string[] {
+    const { node } = this.#options;
+    const status = node.status();
+    const change = syncDevice(this.#wanted(config.device), status, {
+      resolve: (endpoint) => resolver.addressOf(endpoint),
+      removeAbsent: true,
+      incremental: true,
+      previous: this.#config.device,
+    });
+    if (status.privateKey !== null) wipe(status.privateKey);
+    wipe(...status.peers.map((peer) => peer.presharedKey));
+    if (!isEmptyChange(change)) node.apply(change);
+    return deviceWords(change, status);
+  }
+
+  /**
+   * What the file no longer says is cleared, where it was the file that had said it. The mark of a
+   * default route stays: the rules go by it.
+   */
+  #wanted(device: DeviceConfig): DeviceConfig {
+    const before = this.#config.device;
+    const wanted = {
+      ...(before.privateKey !== undefined && { privateKey: new Uint8Array(KEY_BYTES) }),
+      ...(before.fwmark !== undefined && { fwmark: 0 }),
+      ...device,
+    };
+    if (hasDefaultRoute(this.#config)) delete wanted.fwmark;
+    return wanted;
+  }
+
+  /**
+   * The difference, less what has to wait for the next `up`, and the config as it will have been
+   * applied: what waits is told again by every reload.
+   */
+  #difference(
+    config: NodeConfig,
+    resolver: EndpointResolver,
+  ): { difference: NodeDifference; applied: NodeConfig } {
+    const before = this.#config;
+    const difference = nodeDifference(before, config);
+    if (!this.#options.hasInterface) {
+      return { difference: withoutRoutes(difference), applied: config };
+    }
+    const deferred = [...difference.deferred];
+    if (hasDefaultRoute(before) && before.device.fwmark !== config.device.fwmark) {
+      deferred.push("FwMark");
+    }
+    if (config.interface.table !== before.interface.table) {
+      const { table } = before.interface;
+      const applied = {
+        ...config,
+        interface: { ...config.interface, table },
+        routes: before.routes,
+      };
+      return { difference: { ...difference, deferred }, applied };
+    }
+    const { own, main } = this.#divide(config, difference.routesAdded, resolver);
+    deferred.push(...own.map((route) => `the route ${formatPrefix(route)}`));
+    const waiting = new Set(own.map(formatPrefix));
+    const routes = own.length === 0
+      ? config.routes
+      : config.routes.filter((route) => !waiting.has(formatPrefix(route)));
+    return {
+      difference: { ...difference, routesAdded: main, deferred },
+      applied: { ...config, routes },
+    };
+  }
+
+  /** Divides new routes into those that need rules and a table of their own, and others. */
+  #divide(
+    config: NodeConfig,
+    routes: readonly Prefix[],
+    resolver: EndpointResolver,
+  ): { own: readonly Prefix[]; main: readonly Prefix[] } {
+    if (config.interface.table !== "auto" || routes.length === 0) return { own: [], main: routes };
+    const endpoints = config.device.peers.flatMap(({ endpoint }) => {
+      if (endpoint === undefined) return [];
+      return (isNamed(endpoint) ? resolver.addressOf(endpoint) : endpoint)?.address ?? [];
+    });
+    return divideRoutes(routes, endpoints, mainTablePrefixes());
+  }
+}
+
+/** What a userspace stack follows: everything but routes, which it has none of. */
+function withoutRoutes(difference: NodeDifference): NodeDifference {
+  return { ...difference, routesAdded: [], routesRemoved: [] };
+}
+
+/** Whether a config's routes need rules that go by a mark. */
+function hasDefaultRoute({ interface: { table }, routes }: NodeConfig): boolean {
+  return table === "auto" && routes.some(isPartOfEverything);
+}
+
+function reasonsOf(error: unknown): readonly string[] {
+  if (error instanceof RequestError) return error.reasons;
+  const isExpected = error instanceof SetupError || error instanceof ConfigurationError ||
+    error instanceof Error && "errno" in error;
+  if (!isExpected) throw error;
+  return [error.message];
+}
+
+function answerOf({ changes, notes }: ReloadOutcome): RequestField[] {
+  return [
+    ...changes.map((change): RequestField => ["change", change]),
+    ...notes.map((note): RequestField => ["note", note]),
+  ];
+}
+
+function deviceWords(change: DeviceChange, before: DeviceStatus): string[] {
+  const words: string[] = [];
+  if (change.privateKey !== undefined) words.push("another private key");
+  if (change.listenPort !== undefined) words.push(`UDP port ${change.listenPort}`);
+  if (change.fwmark !== undefined) words.push(`fwmark ${change.fwmark || "off"}`);
+  const known = new Set(before.peers.map((peer) => peer.publicKey.join()));
+  const removed = change.peers.filter((peer) => peer.remove).length;
+  const added = change.peers.filter((peer) => !known.has(peer.publicKey.join())).length;
+  const changed = change.peers.length - removed - added;
+  if (added > 0) words.push(`${count(added, "peer")} added`);
+  if (removed > 0) words.push(`${count(removed, "peer")} removed`);
+  if (changed > 0) words.push(`${count(changed, "peer")} changed`);
+  return words;
+}
+
+function interfaceWords(difference: NodeDifference): string[] {
+  const words = [
+    ...difference.addressesAdded.map((prefix) => `address ${formatPrefix(prefix)} added`),
+    ...difference.addressesRemoved.map((prefix) => `address ${formatPrefix(prefix)} removed`),
+  ];
+  if (difference.mtu !== null) words.push(`MTU ${difference.mtu}`);
+  const { routesAdded, routesRemoved } = difference;
+  if (routesAdded.length > 0) words.push(`${count(routesAdded.length, "route")} added`);
+  if (routesRemoved.length > 0) words.push(`${count(routesRemoved.length, "route")} removed`);
+  return words;
+}
+
+function deferredWords({ deferred }: NodeDifference): string[] {
+  return deferred.map((what) =>
+    `${what} cannot change while the interface runs: it comes with the next up`
+  );
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}
