@@ -154,7 +154,7 @@ export class SimHost implements IpOutput {
       bytes.set(u8.subarray(payloadAt + done, payloadAt + done + length), headerBytes);
       const view = new DataView(bytes.buffer);
       view.setInt32(4, (view.getInt32(4) + done) | 0);
-      this.#offered.onSent(view, length);
+      if (this.network.watchesWindows) this.#offered.onSent(view, length);
       const isLast = done + length === payloadBytes;
       if (!isLast) bytes[13] &= ~(TcpFlag.Fin | TcpFlag.Psh);
       this.packetsOut++;
@@ -249,6 +249,7 @@ export class TcpNetwork {
   readonly a: SimHost;
   readonly b: SimHost;
   readonly hasChecksums: boolean;
+  readonly watchesWindows: boolean;
   /** Called after each moment, when both ends have had their turn. */
   onMoment: () => void = () => {};
   readonly #faults = new Map<SimHost, LinkFaults>();
@@ -260,9 +261,17 @@ export class TcpNetwork {
 
   constructor(
     readonly seed: number,
-    options: { a?: HostOptions; b?: HostOptions; aToB: LinkFaults; bToA: LinkFaults },
+    options: {
+      a?: HostOptions;
+      b?: HostOptions;
+      aToB: LinkFaults;
+      bToA: LinkFaults;
+      /** False when there are several connections: then windows are not watched. */
+      isSingle?: boolean;
+    },
   ) {
     this.random = new SeededRandom(seed);
+    this.watchesWindows = options.isSingle ?? true;
     this.hasChecksums = (options.aToB.corrupted ?? 0) + (options.bToA.corrupted ?? 0) > 0;
     this.a = new SimHost(this, Uint8Array.of(10, 0, 0, 1), options.a ?? {});
     this.b = new SimHost(this, Uint8Array.of(10, 0, 0, 2), options.b ?? {});
