@@ -1,13 +1,15 @@
 /** A node that any user may start, with a kernel's TCP/IP at the other end of the tunnel. */
 import { assert, assertEquals } from "@std/assert";
 import { requires } from "../requires.ts";
-import { Foreground } from "../cli/longhaul.ts";
+import { command, Foreground } from "../cli/longhaul.ts";
 import { run, waitFor } from "./command.ts";
 import { Net } from "./net.ts";
 import {
+  asNobody,
   INNER_V4,
   INNER_V6,
   longhaulAsNobody,
+  makeSandbox,
   ROOTLESS_NEEDS,
   type RootlessScene,
   startRootless,
@@ -103,6 +105,40 @@ rootlessTest("a node that is asked to stop in a transfer ends at once and resets
   assertEquals(await up.ended(3000), 0);
   await transfer.then(() => assert(false, "it cannot go on"), () => {});
 }, ["iperf3"]);
+
+rootlessTest("a reload changes the local services of a running node", [
+  "LocalServices = 9000",
+], async (scene, net) => {
+  const { home, away, file, name } = scene;
+  const ask = async (port: number) => {
+    const { stdout } = await run(program("sum-client", INNER_V4, port, 5000), { namespace: away });
+    return stdout.includes(digestOf(5000));
+  };
+  const server = Foreground.start(net, home, program("sum-server", 9000));
+  await server.says(/listening/);
+  assert(await ask(9000) && !await ask(9001));
+  const text = Deno.readTextFileSync(file);
+  Deno.writeTextFileSync(file, text.replace("= 9000", "= 9001:127.0.0.1:9000"));
+  const { code, stdout, stderr } = await longhaulAsNobody(scene, "reload", name);
+  assertEquals(code, 0, stderr);
+  assert(stdout.includes("other local services"), stdout);
+  assert(await ask(9001) && !await ask(9000));
+});
+
+Deno.test({
+  name: "a user without rights and without a config gets keys, a node and the way to go on",
+  ...requires(...ROOTLESS_NEEDS),
+  async fn() {
+    await using net = new Net();
+    const sandbox = makeSandbox(net);
+    const namespace = await net.namespace("first");
+    const up = Foreground.start(net, namespace, asNobody(sandbox, command("up")));
+    await up.says(/ is up, UDP port [^]* reload longhaul0\n/);
+    assert(/rootless/.test(up.log), up.log);
+    up.kill("SIGTERM");
+    assertEquals(await up.ended(), 0);
+  },
+});
 
 Deno.test({
   name: "when descriptors run out new flows wait, old ones and the tunnel go on",
