@@ -105,6 +105,11 @@ const PATHS: Readonly<Record<string, KernelOptions>> = {
   "every 50th packet lost": { loseEvery: 50 },
   "every 11th packet lost": { loseEvery: 11 },
   "8 % lost": { lost: 0.08 },
+  "ECN asked for by both": {
+    loseEvery: 97,
+    tcp: { requestsEcn: true },
+    sysctls: { "ipv4/tcp_ecn": 1 },
+  },
   "no SACK": { loseEvery: 61, sysctls: { "ipv4/tcp_sack": 0 } },
   "no timestamps": { loseEvery: 61, sysctls: { "ipv4/tcp_timestamps": 0 } },
   "no window scale": { offload: true, sysctls: { "ipv4/tcp_window_scaling": 0 } },
