@@ -125,7 +125,8 @@ export class Outbound {
     counters.add(LaneCounter.StackSegmentBytes, packet.bytes);
     this.#link = link;
     this.#routePacket();
-    if (this.#handPeer < 0) link.pop();
+    // What the error about it set off may have closed the link, which empties it.
+    if (this.#handPeer < 0 && !link.isEmpty) link.pop();
     return packet.segmentCount;
   }
 
@@ -212,6 +213,7 @@ export class Outbound {
    */
   beginTurn(): void {
     if (this.#handPeer < 0) return;
+    if (this.#link !== null && this.#link.isEmpty) return this.#dropFromClosedLink();
     const peer = this.#destinationOwner();
     const keypair = peer < 0 ? -1 : this.#context.sendingKeypair(peer);
     this.#handPeer = keypair < 0 ? -1 : peer;
@@ -229,6 +231,10 @@ export class Outbound {
   placeInHand(): boolean {
     if (this.#handPeer < 0) return true;
     const packet = this.#packet;
+    if (this.#link !== null && this.#link.isEmpty) {
+      this.#dropFromClosedLink();
+      return true;
+    }
     const first = this.#handNext;
     this.#handNext = this.#send.append(
       packet,
@@ -243,6 +249,13 @@ export class Outbound {
     this.#handPeer = -1;
     this.#link?.pop();
     return true;
+  }
+
+  /** The link was closed while its oldest segment was in hand: what is left of it is gone. */
+  #dropFromClosedLink(): void {
+    const left = this.#packet.segmentCount - this.#handNext;
+    this.#context.channels.counters.drop(DropReason.LinkClosed, left);
+    this.#handPeer = -1;
   }
 
   /** Routes the staged packets of a peer whose session is ready; false when it has to wait. */

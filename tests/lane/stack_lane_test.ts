@@ -490,3 +490,31 @@ Deno.test("an error quotes the ports of a segment whose transport header stands 
   fixture.run();
   assertEquals(stack.items[0].bytes.subarray(28), packet);
 });
+
+Deno.test("a link that is closed takes the segment in hand with it", () => {
+  const { fixture, stack } = setUp({ sealBatches: 1 });
+  const keypair = fixture.addKeypair(1);
+  fixture.udp.answer = () => -Errno.EAGAIN;
+  const { packet, segments, gso } = tcpSegment(90 * MSS % 60_000);
+  stack.send(packet, gso);
+  stack.send(packet, gso);
+  fixture.run();
+  stack.link.close();
+  fixture.udp.answer = () => 0;
+  fixture.run();
+  const sent = sentPackets(fixture, keypair);
+  assert(sent.length < 2 * segments.length);
+  assertEquals(sent, segments.slice(0, sent.length), "what had its place is sent");
+  assertEquals(stack.pool.usedBytes, 0);
+});
+
+Deno.test("a link may be closed by what the error about its segment sets off", () => {
+  const { fixture, stack } = setUp();
+  fixture.addKeypair(1);
+  const { packet, gso } = tcpSegment(3 * MSS, 1, 0x08080808);
+  for (let i = 0; i < 3; i++) stack.send(packet, gso);
+  stack.onItemSeen = () => stack.link.close();
+  fixture.run();
+  assertEquals(stack.items.length, 1);
+  assertEquals(stack.pool.usedBytes, 0);
+});
