@@ -252,6 +252,8 @@ export class TcpNetwork {
   readonly watchesWindows: boolean;
   /** Called after each moment, when both ends have had their turn. */
   onMoment: () => void = () => {};
+  /** Moments come at least so often, for applications that wait for a time. */
+  tickMs = Infinity;
   readonly #faults = new Map<SimHost, LinkFaults>();
   /** When the bottleneck of each sender is free again. */
   readonly #freeAtMs = new Map<SimHost, number>();
@@ -342,6 +344,9 @@ export class TcpNetwork {
         this.#heap.length > 0 ? this.#heap[0].atMs : Infinity,
         this.a.layer.nextTimeoutMs(),
         this.b.layer.nextTimeoutMs(),
+        this.tickMs === Infinity
+          ? Infinity
+          : (Math.floor(this.nowMs / this.tickMs) + 1) * this.tickMs,
       );
       if (nextMs > untilMs) return false;
       this.nowMs = Math.max(this.nowMs, nextMs);

@@ -75,6 +75,7 @@ Deno.test("streams are exact with buffers of any size, readers that pause, and a
       aToB: faults(),
       bToA: faults(),
     });
+    network.tickMs = 500;
     const mayRead = () => Math.floor(network.nowMs / 500) % 2 === 0;
     transfer(network, { up: 200 * KIB, down: 50 * KIB }, { mayRead, takesPieces: seed % 2 === 0 });
   }
