@@ -97,7 +97,12 @@ export const KEY_TEXTS: Readonly<Record<string, Readonly<Record<string, KeyText>
     ),
   },
   Longhaul: {
-    Mode: key("`auto` or `tun`", "`auto`", "Which kind of node this is."),
+    Mode: key(
+      "`auto`, `tun` or `rootless`",
+      "`auto`",
+      "Which kind of node this is: with an interface of the kernel (`tun`), or with a stack of its " +
+        "own, for which it needs no rights (`rootless`). `auto` takes the first where it can.",
+    ),
     Encryptors: key(
       "`0`, `1` or `auto`",
       "`auto`: `0` on up to two cores, else `1`",
@@ -112,6 +117,14 @@ export const KEY_TEXTS: Readonly<Record<string, Readonly<Record<string, KeyText>
       "words, a list: `no-udp-gso`, `no-udp-gro`, `no-tun-tso`, `no-tun-uso`, `no-tun-gro`",
       "all offloads that the kernel has",
       "Offloads to switch off, for a driver that has trouble with one.",
+    ),
+    LocalServices: key(
+      "a list: `22`, `5000-5010`, `udp:53`, `8080:127.0.0.1:3000`, `80:[fd00::5]:80`",
+      "peers reach nothing on this host",
+      "Only for `rootless`: ports that peers may reach at the tunnel's addresses, TCP unless `udp:` " +
+        "stands before them. Without an address they lead to the same port of this host's loopback. " +
+        "What listens there sees the connection come from this host, so it must not trust it more " +
+        "than the peers.",
     ),
   },
 };
@@ -149,4 +162,34 @@ export const DROP_TEXTS: Readonly<Record<string, string>> = {
   RoutingLoop:
     "A message of ours came back to be sent once more: the route to the peer's endpoint " +
     "leads into the tunnel.",
+  Ipv4ChecksumInvalid: "A wrong checksum of the IPv4 header.",
+  Ipv4OptionsRefused: "IPv4 options that are damaged, or ask for a route of the sender's choice.",
+  Ipv6ExtensionsRefused: "IPv6 extension headers that are damaged, too many or not understood.",
+  IpSourceInvalid: "A source that cannot be one other host: loopback, multicast, our own.",
+  IpDestinationForeign: "A destination that the userspace stack does not answer for.",
+  HopLimitExceeded: "The packet had come too far: its hop limit was used up.",
+  ProtocolUnknown: "A protocol other than TCP, UDP and ICMP.",
+  FragmentInvalid: "A fragment with an impossible place or length.",
+  FragmentOverlap: "A fragment that contradicts another one of its packet.",
+  FragmentQuota: "Fragments that had to make room for others.",
+  FragmentTimeout: "Fragments whose packet was never completed.",
+  TransportTruncated: "Shorter than its TCP, UDP or ICMP header says.",
+  TransportChecksumInvalid: "A wrong checksum of TCP, UDP or ICMP.",
+  IcmpIgnored: "ICMP of a kind that is not answered.",
+  IcmpErrorUnmatched: "An ICMP error about a packet that was not sent from here: forged, maybe.",
+  IcmpRateLimited: "An ICMP error of ours that was held back: there were too many.",
+  PortUnreachable: "UDP to a port where nobody listens.",
+  UdpFlowsFull: "UDP while there were too many flows.",
+  LinkFull: "A packet of the userspace stack that found no room on the way out.",
+  LinkClosed: "A packet of the userspace stack while the node was ending.",
+  FlowLimit:
+    "A new flow beyond what one peer, or all of them, may have, or what this host can open.",
+  NotOffered: "To a port that is not among the LocalServices.",
+  FilterDenied: "Refused by a rule of the filter.",
+  HostSocketFull: "UDP to a local service that did not read fast enough.",
+  TcpUnmatched: "TCP of no connection, or to a port where nobody listens; answered by a reset.",
+  TcpHalfOpenFull: "A connection while too many others were only half made: a flood, most likely.",
+  TcpConnectionsFull: "A connection while there were too many, or too little memory for more.",
+  DestinationProhibited: "To a destination that is not to be reached from a tunnel.",
+  DestinationUnreachable: "To a destination that did not answer in time.",
 };
