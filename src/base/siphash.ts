@@ -41,7 +41,8 @@ export class SipHash {
 
   /** Begins a hash of words. */
   begin(): void {
-    const [key, state] = [this.#key, this.#state];
+    const key = this.#key;
+    const state = this.#state;
     state[0] = key[0] ^ 0x70736575;
     state[1] = key[1] ^ 0x736f6d65;
     state[2] = key[2] ^ 0x6e646f6d;
@@ -103,8 +104,8 @@ function carry(sum: number, part: number): number {
 }
 
 function sipRounds(state: Int32Array, rounds: number): void {
-  let [l0, h0, l1, h1] = [state[0], state[1], state[2], state[3]];
-  let [l2, h2, l3, h3] = [state[4], state[5], state[6], state[7]];
+  let l0 = state[0], h0 = state[1], l1 = state[2], h1 = state[3];
+  let l2 = state[4], h2 = state[5], l3 = state[6], h3 = state[7];
   let t = 0;
   for (let i = 0; i < rounds; i++) {
     l0 = (l0 + l1) | 0;
