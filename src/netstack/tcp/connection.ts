@@ -10,9 +10,12 @@ import { TcpFlag } from "../../wire/tcp.ts";
 import type { Pieces } from "../inbound.ts";
 import { IcmpErrorKind } from "../inbound.ts";
 import { ECN_SETUP } from "./ecn.ts";
+import { Handshake, type SynFacts } from "./handshake.ts";
+import { Keepalive, KeepaliveAction } from "./keepalive.ts";
 import type { TcpLimits } from "./limits.ts";
 import { MSS_DEFAULT_V4, MSS_DEFAULT_V6, MSS_MIN, WINDOW_SCALE_MAX } from "./limits.ts";
 import { Paws } from "./paws.ts";
+import { ReceiveRtt } from "./receive_rtt.ts";
 import { isAcceptable, type PieceTaker, Received, Receiver } from "./receiver.ts";
 import type { TcpSegment } from "./segment.ts";
 import type { SegmentWriter } from "./segment_writer.ts";
@@ -39,9 +42,6 @@ export interface ConnectionHost {
 
 /** Spans and wake-ups of the send buffer are not smaller than this, or a quarter of the buffer. */
 const WRITE_BYTES_WORTH = 256 << 10;
-/** Round trips of fewer steps of the timestamp clock are too coarse. */
-const FINE_RTT_MS = 2;
-
 /** One connection. Made by the layer; `state` changes only in `#go`. */
 export class Connection implements TcpConnection, PieceTaker {
   context: unknown = null;
@@ -57,13 +57,7 @@ export class Connection implements TcpConnection, PieceTaker {
   /** When something acceptable came last. */
   heardMs = 0;
 
-  #mustSendSyn = false;
-  #synAtMs = Infinity;
-  #synAttempts = 0;
-  #synStartMs = 0;
-  #synSentMs = 0;
-  /** Both ends scale their windows. */
-  #hasScaling = true;
+  readonly #handshake: Handshake;
   /** The application has closed it. */
   #isDetached = false;
   /** When the application has closed it. */
@@ -75,12 +69,10 @@ export class Connection implements TcpConnection, PieceTaker {
   #challengedMs = -Infinity;
   readonly #paws = new Paws();
   #lifeAtMs = Infinity;
-  #keepaliveMs = 0;
-  #keepaliveAtMs = Infinity;
-  #keepaliveProbes = 0;
+  readonly #keepalive: Keepalive;
   #idleAtMs = Infinity;
   #softError = -1;
-  #receiveRttMs = -1;
+  readonly #receiveRtt = new ReceiveRtt();
 
   constructor(
     readonly id: number,
@@ -90,7 +82,10 @@ export class Connection implements TcpConnection, PieceTaker {
     readonly writer: SegmentWriter,
     readonly sender: Sender,
     readonly receiver: Receiver,
-  ) {}
+  ) {
+    this.#handshake = new Handshake(host.limits);
+    this.#keepalive = new Keepalive(host.limits);
+  }
 
   // How it begins.
 
@@ -117,29 +112,23 @@ export class Connection implements TcpConnection, PieceTaker {
     this.#establish(nowMs);
   }
 
-  /** Reads what a SYN says: addresses of its numbers and options (RFC 9293 section 3.7.1, 7323). */
-  adoptSyn(
-    seq: number,
-    window: number,
-    mss: number,
-    scale: number,
-    hasSack: boolean,
-    hasTimestamps: boolean,
-    tsVal: number,
-  ): void {
+  /** Takes over what a SYN says: its numbers and options (RFC 9293 section 3.7.1, RFC 7323). */
+  adoptSyn(syn: SynFacts): void {
     const { writer, sender, receiver } = this;
+    const { seq, mss, windowScale, hasTimestamps, tsVal } = syn;
     this.irs = seq;
     const mssDefault = this.flow.ipVersion === 4 ? MSS_DEFAULT_V4 : MSS_DEFAULT_V6;
     writer.peerMss = mss === 0 ? mssDefault : Math.max(mss, MSS_MIN);
-    writer.hasSack = hasSack;
+    writer.hasSack = syn.hasSackPermitted;
     writer.hasTimestamps = hasTimestamps;
     writer.tsRecent = hasTimestamps ? tsVal : 0;
     this.#paws.begin(tsVal, this.host.nowMs);
-    this.#hasScaling = scale >= 0;
-    sender.scale = scale < 0 ? 0 : Math.min(scale, WINDOW_SCALE_MAX);
-    receiver.scale = scale < 0 ? 0 : Receiver.scaleFor(this.host.limits.receiveBytesMax);
+    const isScaling = windowScale >= 0;
+    this.#handshake.hasScaling = isScaling;
+    sender.scale = isScaling ? Math.min(windowScale, WINDOW_SCALE_MAX) : 0;
+    receiver.scale = isScaling ? Receiver.scaleFor(this.host.limits.receiveBytesMax) : 0;
     receiver.begin(seq, writer.ownMss);
-    sender.sndWnd = sender.sndWndMax = window;
+    sender.sndWnd = sender.sndWndMax = syn.window;
     sender.sndWl1 = seq;
     sender.sndWl2 = sender.iss;
   }
@@ -232,9 +221,7 @@ export class Connection implements TcpConnection, PieceTaker {
   }
 
   setKeepalive(idleMs: number): void {
-    this.#keepaliveMs = idleMs;
-    this.#keepaliveProbes = 0;
-    this.#keepaliveAtMs = idleMs > 0 ? this.host.nowMs + idleMs : Infinity;
+    this.#keepalive.set(idleMs, this.host.nowMs);
     this.host.schedule(this);
   }
 
@@ -250,9 +237,9 @@ export class Connection implements TcpConnection, PieceTaker {
     return Math.min(
       this.sender.loss.deadlineMs,
       this.receiver.ackAtMs,
-      this.#synAtMs,
+      this.#handshake.atMs,
       this.#lifeAtMs,
-      this.#keepaliveAtMs,
+      this.#keepalive.atMs,
       this.#idleAtMs,
     );
   }
@@ -267,7 +254,7 @@ export class Connection implements TcpConnection, PieceTaker {
 
   /** Some deadline has come. */
   onTimeout(nowMs: number): void {
-    if (nowMs >= this.#synAtMs && !this.#onSynTimeout(nowMs)) return;
+    if (nowMs >= this.#handshake.atMs && !this.#onSynTimeout(nowMs)) return;
     if (nowMs >= this.#lifeAtMs) {
       this.#lifeAtMs = Infinity;
       return this.#finish(TcpEnd.Closed);
@@ -277,7 +264,7 @@ export class Connection implements TcpConnection, PieceTaker {
       this.receiver.ackNow();
     }
     if (nowMs >= this.sender.loss.deadlineMs && !this.#onLossTimer(nowMs)) return;
-    if (nowMs >= this.#keepaliveAtMs && !this.#onKeepalive(nowMs)) return;
+    if (nowMs >= this.#keepalive.atMs && !this.#onKeepalive(nowMs)) return;
     if (nowMs >= this.#idleAtMs) this.#onIdle(nowMs);
     if (this.state !== TcpState.Closed) {
       this.host.wake(this);
@@ -287,7 +274,7 @@ export class Connection implements TcpConnection, PieceTaker {
 
   /** Sends what is to be sent; true when there is more, but the link is full or others wait. */
   output(nowMs: number): boolean {
-    if (this.#mustSendSyn && !this.#sendSyn(nowMs)) return true;
+    if (this.#handshake.mustSend && !this.#sendSyn(nowMs)) return true;
     if (!isSynchronized(this.state)) {
       this.host.schedule(this);
       return false;
@@ -365,8 +352,9 @@ export class Connection implements TcpConnection, PieceTaker {
   }
 
   #afterEvent(): void {
-    if (this.receiver.mustAck || this.#mustSendSyn || this.sender.hasOutput) this.host.wake(this);
-    else this.sender.loss.arm(this.host.nowMs);
+    if (this.receiver.mustAck || this.#handshake.mustSend || this.sender.hasOutput) {
+      this.host.wake(this);
+    } else this.sender.loss.arm(this.host.nowMs);
     if (this.sender.buffer.block !== 0 || this.receiver.buffer.capacityBytes > 0) this.#armIdle();
     this.host.schedule(this);
   }
@@ -374,47 +362,20 @@ export class Connection implements TcpConnection, PieceTaker {
   // The handshake.
 
   #beginHandshake(nowMs: number): void {
-    this.#mustSendSyn = true;
-    this.#synStartMs = nowMs;
+    this.#handshake.begin(nowMs);
     this.heardMs = nowMs;
     this.host.wake(this);
   }
 
   #sendSyn(nowMs: number): boolean {
-    const { sender, receiver, writer } = this;
     const isAnswer = this.state === TcpState.SynReceived;
-    const scale = this.#hasScaling ? Receiver.scaleFor(this.host.limits.receiveBytesMax) : -1;
-    let flags = isAnswer ? TcpFlag.Syn | TcpFlag.Ack : TcpFlag.Syn;
-    // RFC 3168 section 6.1.1; a SYN that was lost may have been lost for its ECN.
-    if (isAnswer) flags |= sender.ecn.isOn ? TcpFlag.Ece : 0;
-    else if (this.host.limits.requestsEcn && this.#synAttempts < 2) flags |= ECN_SETUP;
-    const ack = isAnswer ? receiver.rcvNxt : 0;
-    const window = isAnswer
-      ? receiver.synWindowField()
-      : Math.min(receiver.tuner.targetBytes, 0xffff);
-    if (!writer.sendSyn(sender.iss, ack, flags, window, scale, nowMs)) return false;
-    this.#mustSendSyn = false;
-    this.#synSentMs = nowMs;
-    // RFC 6298 (5.5): the timeout doubles; it starts when the first SYN leaves.
-    if (this.#synAtMs === Infinity || this.#synAtMs <= nowMs) {
-      this.#synAtMs = nowMs + 1000 * 2 ** Math.min(this.#synAttempts, 7);
-    }
-    return true;
+    return this.#handshake.send(isAnswer, this.sender, this.writer, nowMs);
   }
 
   #onSynTimeout(nowMs: number): boolean {
-    const { limits } = this.host;
-    const isOver = this.isPassive
-      ? this.#synAttempts >= limits.synAckRetries
-      : nowMs - this.#synStartMs >= limits.synTimeoutMs;
-    if (isOver) {
-      this.#finish(this.#softError >= 0 ? TcpEnd.Unreachable : TcpEnd.TimedOut);
-      return false;
-    }
-    this.#synAttempts++;
-    this.#synAtMs = Infinity;
-    this.#mustSendSyn = true;
-    return true;
+    if (this.#handshake.onTimeout(this.isPassive, nowMs)) return true;
+    this.#finish(this.#softError >= 0 ? TcpEnd.Unreachable : TcpEnd.TimedOut);
+    return false;
   }
 
   /** RFC 9293 section 3.10.7.3. */
@@ -430,24 +391,16 @@ export class Connection implements TcpConnection, PieceTaker {
       return;
     }
     if (!segment.has(TcpFlag.Syn)) return;
-    this.adoptSyn(
-      segment.seq,
-      segment.window,
-      segment.mss,
-      segment.windowScale,
-      segment.hasSackPermitted,
-      segment.hasTimestamps,
-      segment.tsVal,
-    );
+    this.adoptSyn(segment);
     this.heardMs = nowMs;
     if (!hasAck) {
       // Simultaneous open.
       this.#go(TcpState.SynReceived);
-      this.#mustSendSyn = true;
+      this.#handshake.mustSend = true;
       return;
     }
     sender.sndWl2 = segment.ack;
-    sender.ecn.isOn = this.host.limits.requestsEcn && this.#synAttempts < 2 &&
+    sender.ecn.isOn = this.#handshake.requestsEcn &&
       (segment.flags & ECN_SETUP) === TcpFlag.Ece;
     this.receiver.synWindowField();
     this.receiver.ackNow();
@@ -465,21 +418,18 @@ export class Connection implements TcpConnection, PieceTaker {
     this.writer.send(segment.ack, 0, TcpFlag.Rst, 0, 0, 0, 0, blocks, 0, nowMs);
   }
 
-  /** The RTT of the handshake: the first sample, unless it is not known which SYN was answered. */
+  /** The RTT of the handshake is the first sample. */
   #sampleHandshake(segment: TcpSegment, nowMs: number): void {
-    const { writer, sender } = this;
-    const isEcho = writer.hasTimestamps && segment.hasTimestamps &&
-      segment.tsEcr === writer.stamp(this.#synSentMs);
-    if (this.#synAttempts === 0 || isEcho) sender.rtt.onSample(nowMs - this.#synSentMs, nowMs);
+    const sampleMs = this.#handshake.sampleMs(segment, this.writer, nowMs);
+    if (sampleMs >= 0) this.sender.rtt.onSample(sampleMs, nowMs);
   }
 
   #establish(nowMs: number): void {
-    this.#synAtMs = Infinity;
-    this.#mustSendSyn = false;
-    this.sender.onEstablished(this.#synAttempts > 0);
+    this.#handshake.end();
+    this.sender.onEstablished(this.#handshake.wasLost);
     this.heardMs = nowMs;
     this.#go(TcpState.Established);
-    if (this.#keepaliveMs > 0) this.#keepaliveAtMs = nowMs + this.#keepaliveMs;
+    this.#keepalive.restart(nowMs);
     if (this.sender.isFinQueued) this.#leaveByFin();
     this.handler.onConnected?.(this);
   }
@@ -500,10 +450,7 @@ export class Connection implements TcpConnection, PieceTaker {
     if (segment.has(TcpFlag.Syn)) return this.#challenge(nowMs);
     if (!segment.has(TcpFlag.Ack)) return;
     this.heardMs = nowMs;
-    if (this.#keepaliveProbes > 0) {
-      this.#keepaliveProbes = 0;
-      this.#keepaliveAtMs = nowMs + this.#keepaliveMs;
-    }
+    this.#keepalive.onHeard(nowMs);
     if (!this.#onAck(segment, nowMs)) return;
     if (segment.length > 0) this.#onText(segment, nowMs);
     if (this.#wantsWritable) this.#tellWritable();
@@ -516,7 +463,7 @@ export class Connection implements TcpConnection, PieceTaker {
     if (segment.has(TcpFlag.Ack)) {
       segment.flags &= ~TcpFlag.Syn;
       segment.seq = (segment.seq + 1) | 0;
-    } else this.#mustSendSyn = true;
+    } else this.#handshake.mustSend = true;
   }
 
   /** PAWS (RFC 7323 section 5): an old timestamp is an old segment. */
@@ -544,7 +491,7 @@ export class Connection implements TcpConnection, PieceTaker {
 
   /** A segment that does not fit is answered with what is expected, and forgotten. */
   #refuse(segment: TcpSegment, nowMs: number): void {
-    if (segment.has(TcpFlag.Rst) || this.#mustSendSyn) return;
+    if (segment.has(TcpFlag.Rst) || this.#handshake.mustSend) return;
     if (segment.length === 0 || this.state === TcpState.SynReceived) return this.#challenge(nowMs);
     // An old FIN: the other end has not heard our ACK (RFC 9293: "restart the 2 MSL time-wait").
     if (this.state === TcpState.TimeWait) this.#lifeAtMs = nowMs + this.host.limits.timeWaitMs;
@@ -558,7 +505,7 @@ export class Connection implements TcpConnection, PieceTaker {
     this.#challengedMs = nowMs;
     // Before the handshake is complete the SYN-ACK is what tells the other end where we are: one that
     // has begun anew answers it by RST.
-    if (this.state === TcpState.SynReceived) this.#mustSendSyn = true;
+    if (this.state === TcpState.SynReceived) this.#handshake.mustSend = true;
     else this.receiver.ackNow();
   }
 
@@ -619,7 +566,7 @@ export class Connection implements TcpConnection, PieceTaker {
       this.#sendReset();
       return this.#finish(TcpEnd.Aborted);
     }
-    this.#measureReceiveRtt(segment, nowMs);
+    this.#receiveRtt.onData(segment, this.writer, nowMs);
     this.sender.ecn.onData(segment.isCongestionMarked, segment.flags);
     if (segment.isCongestionMarked) this.receiver.ackNow();
     const taker = this.handler.takePieces === undefined ? null : this;
@@ -665,21 +612,8 @@ export class Connection implements TcpConnection, PieceTaker {
     buffer.grow();
   }
 
-  /** Round trips as a receiver sees them: by the echo of our timestamps. */
-  #measureReceiveRtt(segment: TcpSegment, nowMs: number): void {
-    if (!segment.hasTimestamps || !this.writer.hasTimestamps || segment.tsEcr === 0) return;
-    const rttMs = (this.writer.stamp(nowMs) - segment.tsEcr) | 0;
-    if (rttMs < 0) return;
-    const known = this.#receiveRttMs;
-    this.#receiveRttMs = known < 0 || rttMs < known ? rttMs : known + (rttMs - known) / 8;
-  }
-
   #rttMs(): number {
-    const { srttMs } = this.sender.rtt;
-    const receiveRttMs = this.#receiveRttMs;
-    if (receiveRttMs < 0) return srttMs;
-    // Timestamps count milliseconds: a shorter round trip is known from what we have sent, if at all.
-    return receiveRttMs < FINE_RTT_MS && srttMs >= 0 ? Math.min(srttMs, FINE_RTT_MS) : receiveRttMs;
+    return this.#receiveRtt.valueMs(this.sender.rtt.srttMs);
   }
 
   // Timers, errors, the end.
@@ -696,23 +630,13 @@ export class Connection implements TcpConnection, PieceTaker {
   }
 
   #onKeepalive(nowMs: number): boolean {
-    const { limits } = this.host;
-    const idleAtMs = this.heardMs + this.#keepaliveMs;
-    if (this.#keepaliveProbes === 0 && nowMs < idleAtMs) {
-      this.#keepaliveAtMs = idleAtMs;
-      return true;
-    }
-    if (this.#keepaliveProbes >= limits.keepaliveProbes) {
-      this.#sendReset();
-      this.#finish(TcpEnd.TimedOut);
-      return false;
-    }
-    this.#keepaliveAtMs = nowMs + limits.keepaliveIntervalMs;
-    // What is in flight is asked about anyway.
-    if (!isSynchronized(this.state) || this.sender.outstandingBytes > 0) return true;
-    this.#keepaliveProbes++;
-    this.sender.sendWindowProbe(nowMs);
-    return true;
+    const isAskedAnyway = !isSynchronized(this.state) || this.sender.outstandingBytes > 0;
+    const action = this.#keepalive.onTimer(nowMs, this.heardMs, isAskedAnyway);
+    if (action === KeepaliveAction.Probe) this.sender.sendWindowProbe(nowMs);
+    if (action !== KeepaliveAction.End) return true;
+    this.#sendReset();
+    this.#finish(TcpEnd.TimedOut);
+    return false;
   }
 
   #armIdle(): void {
@@ -751,7 +675,7 @@ export class Connection implements TcpConnection, PieceTaker {
   #enterTimeWait(): void {
     this.#go(TcpState.TimeWait);
     this.#lifeAtMs = this.host.nowMs + this.host.limits.timeWaitMs;
-    this.#keepaliveAtMs = Infinity;
+    this.#keepalive.stop();
     this.sender.close();
     this.host.onTimeWait(this);
     if (!this.#hasEnded) this.#pendingEnd = TcpEnd.Closed;
@@ -798,12 +722,9 @@ export class Connection implements TcpConnection, PieceTaker {
   #finish(end: TcpEnd): void {
     const wasOver = this.state === TcpState.TimeWait;
     this.#go(TcpState.Closed);
-    this.#synAtMs =
-      this.#lifeAtMs =
-      this.#keepaliveAtMs =
-      this.#idleAtMs =
-        Infinity;
-    this.#mustSendSyn = false;
+    this.#lifeAtMs = this.#idleAtMs = Infinity;
+    this.#handshake.end();
+    this.#keepalive.stop();
     this.sender.close();
     this.host.onClosed(this);
     if (wasOver) return;

@@ -2,6 +2,7 @@
 import { type IpPath, Unreachable } from "../output.ts";
 import type { Connection } from "./connection.ts";
 import { ECN_SETUP } from "./ecn.ts";
+import type { SynFacts } from "./handshake.ts";
 import type { TcpSegment } from "./segment.ts";
 import type { PendingTcp, TcpAcceptor, TcpConnection, TcpFlow, TcpHandler } from "./tcp_socket.ts";
 
@@ -14,14 +15,14 @@ export interface PendingHost {
 }
 
 /** The layer makes them; a retransmission of the SYN finds this and is absorbed. */
-export class PendingSyn implements PendingTcp {
+export class PendingSyn implements PendingTcp, SynFacts {
   isDecided = false;
   /** IRS. */
   readonly seq: number;
   readonly window: number;
   readonly mss: number;
   readonly windowScale: number;
-  readonly hasSack: boolean;
+  readonly hasSackPermitted: boolean;
   /** Whether it asks for ECN. */
   readonly hasEcn: boolean;
   readonly hasTimestamps: boolean;
@@ -42,7 +43,7 @@ export class PendingSyn implements PendingTcp {
     this.window = segment.window;
     this.mss = segment.mss;
     this.windowScale = segment.windowScale;
-    this.hasSack = segment.hasSackPermitted;
+    this.hasSackPermitted = segment.hasSackPermitted;
     this.hasEcn = !hasCookie && (segment.flags & ECN_SETUP) === ECN_SETUP;
     this.hasTimestamps = segment.hasTimestamps;
     this.tsVal = segment.tsVal;

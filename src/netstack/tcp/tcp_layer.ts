@@ -235,6 +235,8 @@ export class TcpLayer implements ConnectionHost, PendingHost {
       connection.isAwake = false;
       if (connection.state !== TcpState.Closed && connection.output(nowMs)) this.wake(connection);
     }
+    // A claim that fails tells the link that somebody waits for room.
+    if (this.#awakeFirst !== null) output.begin(this.#awakeFirst.writer.path);
   }
 
   // What connections ask for.
@@ -282,15 +284,7 @@ export class TcpLayer implements ConnectionHost, PendingHost {
     this.#endpoints[pending.id] = connection;
     this.#timers.clear(pending.id);
     this.#connectionCount++;
-    connection.adoptSyn(
-      pending.seq,
-      pending.window,
-      pending.mss,
-      pending.windowScale,
-      pending.hasSack,
-      pending.hasTimestamps,
-      pending.tsVal,
-    );
+    connection.adoptSyn(pending);
     connection.sender.ecn.isOn = pending.hasEcn;
     if (pending.hasCookie) {
       this.#halfOpen.leave(flow.remoteAddress);
