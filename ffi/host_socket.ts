@@ -14,11 +14,21 @@ import { Msghdr } from "./layout.ts";
 import { checked, type Libc, libc } from "./libc.ts";
 import { type FfiMemory, fixedBytes } from "./memory.ts";
 import {
+  openEcho,
+  openRoutedUdp,
+  pathMtu,
+  setFragmenting,
+  setHopLimit,
+  type SocketErrorFields,
+  SocketErrorReader,
+} from "./routed_socket.ts";
+import {
   AF_INET,
   AF_INET6,
   getIntOption,
   internetAddress,
   localAddress,
+  localPort,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   setIntOption,
@@ -66,6 +76,7 @@ export class HostSocketSet {
   readonly #libc: Libc = libc();
   readonly #memory: FfiMemory;
   readonly #epoll = new Epoll(EVENTS_MAX);
+  readonly #errors = new SocketErrorReader();
   readonly #scratchAt: number;
   readonly #header: bigint;
   readonly #readIovec: bigint;
@@ -137,6 +148,49 @@ export class HostSocketSet {
   connectUdp(address: Uint8Array, port: number, token: number): number {
     const fd = this.#open(SOCK_DGRAM, address);
     return fd < 0 ? fd : this.#connect(fd, address, port, token);
+  }
+
+  /**
+   * A UDP socket that carries on what a peer has sent, from `fromPort` or (0) from any port; see
+   * `ffi/routed_socket.ts`.
+   */
+  connectRouted(address: Uint8Array, port: number, token: number, fromPort: number): number {
+    const fd = openRoutedUdp(address, fromPort);
+    return fd < 0 ? fd : this.#connect(fd, address, port, token);
+  }
+
+  /** A socket for echo requests to that address; -EACCES where this process may have none. */
+  connectEcho(address: Uint8Array, token: number): number {
+    const fd = openEcho(address);
+    return fd < 0 ? fd : this.#connect(fd, address, 0, token);
+  }
+
+  /** The port that a socket is bound to, or a negated errno. */
+  localPort(fd: number): number {
+    return localPort(fd);
+  }
+
+  /** Sets the TTL or hop limit of what a socket sends. */
+  setHopLimit(fd: number, ipVersion: number, hopLimit: number): void {
+    setHopLimit(fd, ipVersion, hopLimit);
+  }
+
+  /** Sends a datagram that may be fragmented on a path too narrow for it, as `write`. */
+  writeFragmenting(fd: number, ipVersion: number, at: number, bytes: number): number {
+    setFragmenting(fd, ipVersion, true);
+    const result = this.write(fd, at, bytes);
+    setFragmenting(fd, ipVersion, false);
+    return result;
+  }
+
+  /** The MTU of a socket's path, or a negated errno. */
+  pathMtu(fd: number, ipVersion: number): number {
+    return pathMtu(fd, ipVersion);
+  }
+
+  /** Takes the oldest ICMP error about what a routed socket has sent; false when there is none. */
+  readError(fd: number, error: SocketErrorFields): boolean {
+    return this.#errors.read(fd, error);
   }
 
   /**

@@ -56,6 +56,19 @@ export const SockaddrIn6 = {
   bytes: 28,
 } as const;
 
+/**
+ * struct sock_extended_err { __u32 ee_errno; __u8 ee_origin, ee_type, ee_code, ee_pad; __u32 ee_info;
+ *                            __u32 ee_data; }, the sender's address behind it (linux/errqueue.h)
+ */
+export const SockExtendedErr = {
+  errno: 0,
+  origin: 4,
+  type: 5,
+  code: 6,
+  info: 8,
+  bytes: 16,
+} as const;
+
 /** struct sockaddr_un { sa_family_t sun_family; char sun_path[108]; } */
 export const SockaddrUn = { family: 0, path: 2, pathBytes: 108, bytes: 110 } as const;
 

@@ -25,6 +25,7 @@ export const SO_MARK = 36;
 export const SO_ATTACH_REUSEPORT_CBPF = 51;
 
 export const MSG_DONTWAIT = 0x40;
+export const MSG_ERRQUEUE = 0x2000;
 export const MSG_NOSIGNAL = 0x4000;
 
 const word = fixedBytes(4);

@@ -82,7 +82,7 @@ export class FlowTargets {
     }
     const isTunnel = transport === "udp" && this.#endpoints.has(`${localAddress}:${localPort}`);
     if (isTunnel || !this.mayReach(localAddress)) return NoTarget.Prohibited;
-    return { addresses: [localAddress], port: localPort };
+    return { addresses: [localAddress], port: localPort, isRouted: true };
   }
 
   /**

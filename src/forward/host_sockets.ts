@@ -17,6 +17,21 @@ export const HostEvent = {
   Ended: 0x2000,
 } as const;
 
+/** An error about something that a routed socket has sent, as `readError` fills it in. */
+export class HostError {
+  errno = 0;
+  /** Whether it came as an ICMP message, with `type` and `code`, and not from this host itself. */
+  isIcmp = false;
+  type = 0;
+  code = 0;
+  /** Of "too big": what fits. */
+  mtu = 0;
+  /** Who has sent it. */
+  from: Uint8Array | null = null;
+  /** Of an echo request: its sequence number. */
+  sequence = 0;
+}
+
 /** The sockets of one lane. */
 export interface HostSockets {
   /** Takes events that wait, without waiting for more: their number. */
@@ -37,6 +52,25 @@ export interface HostSockets {
   isOwnAddress(address: Uint8Array): boolean;
   /** A socket for datagrams to and from that address. */
   connectUdp(address: Uint8Array, port: number, token: number): number;
+
+  /**
+   * A socket for datagrams that are carried on to that address: sent with a given hop limit, not
+   * fragmented, with every ICMP error told. From `fromPort`, where sockets with other destinations may
+   * be, or from any port (0).
+   */
+  connectRouted(address: Uint8Array, port: number, token: number, fromPort: number): number;
+  /** The same for echo requests, written and read with their ICMP header; -EACCES: not allowed. */
+  connectEcho(address: Uint8Array, token: number): number;
+  /** The port that a socket is bound to, or a negated errno. */
+  localPort(socket: number): number;
+  /** Sets the TTL or hop limit of what a routed socket sends. */
+  setHopLimit(socket: number, ipVersion: number, hopLimit: number): void;
+  /** Writes a datagram that may be fragmented on its way. */
+  writeFragmenting(socket: number, ipVersion: number, at: number, bytes: number): number;
+  /** The MTU of a routed socket's path, or a negated errno. */
+  pathMtu(socket: number, ipVersion: number): number;
+  /** Takes the oldest error of a routed socket; false when there is none. */
+  readError(socket: number, error: HostError): boolean;
 
   /** Reads to `at`: bytes (0 at the end of a stream) or a negated errno. */
   read(socket: number, at: number, capacity: number): number;

@@ -11,6 +11,9 @@ export interface ForwardLimits {
   readonly dialsPerClientMax: number;
   readonly udpFlowsMax: number;
   readonly udpFlowsPerClientMax: number;
+  /** Flows of echo requests: one for each program and destination. */
+  readonly echoFlowsMax: number;
+  readonly echoFlowsPerClientMax: number;
 }
 
 export const DEFAULT_FORWARD_LIMITS: ForwardLimits = {
@@ -20,6 +23,8 @@ export const DEFAULT_FORWARD_LIMITS: ForwardLimits = {
   dialsPerClientMax: 256,
   udpFlowsMax: 4096,
   udpFlowsPerClientMax: 1024,
+  echoFlowsMax: 512,
+  echoFlowsPerClientMax: 128,
 };
 
 /** A connection to the host that is not made within this time is given up. */
@@ -35,6 +40,8 @@ export const KEEPALIVE_IDLE_MS = 2 * 60 * 60_000;
 export const UDP_IDLE_MS = 2 * 60_000;
 /** The same for a flow that was one question, with an answer or without. */
 export const UDP_QUERY_IDLE_MS = 30_000;
+/** A flow of echo requests ends after this time; RFC 5508 (REQ-1): at least 60 seconds. */
+export const ECHO_IDLE_MS = 60_000;
 /** How often timeouts are looked at; they may be late by this much. */
 export const SWEEP_INTERVAL_MS = 1000;
 

@@ -4,7 +4,9 @@
  * after what has come in has gone through the stack and before the stack's output leaves.
  */
 import type { DropCounters } from "../netstack/counters.ts";
+import type { FlowErrors } from "../netstack/flow_errors.ts";
 import { FlowSlots } from "./flow_slots.ts";
+import { IcmpEchoForwarder, type IcmpEchoOptions } from "./icmp_echo_forwarder.ts";
 import type { HostSockets } from "./host_sockets.ts";
 import { DEFAULT_FORWARD_LIMITS, type ForwardLimits, SWEEP_INTERVAL_MS } from "./limits.ts";
 import { FlowTargets, type Reachable, type Surroundings } from "./flow_targets.ts";
@@ -21,6 +23,10 @@ export interface LocalForwarderOptions extends Reachable {
   /** Where datagrams of the host are read to, 65,535 bytes. */
   readonly datagramAt: number;
   readonly limits?: ForwardLimits;
+  /** Tells peers what has become of what they have sent. */
+  readonly errors?: FlowErrors;
+  /** For echo requests to others than this host. */
+  readonly echo?: Pick<IcmpEchoOptions, "icmp" | "u8" | "errors">;
 }
 
 /** One lane's forwarding; see the module's text. */
@@ -29,6 +35,8 @@ export class LocalForwarder {
   readonly tcp: TcpForwarder;
   /** To be made the forwarder of the stack's UDP layer. */
   readonly udp: LocalUdp;
+  /** To be made the forwarder of the stack's ICMP layer; null without a stack to answer by. */
+  readonly echo: IcmpEchoForwarder | null;
   readonly #host: HostSockets;
   readonly #slots = new FlowSlots();
   readonly #surroundings: Surroundings | null;
@@ -48,6 +56,8 @@ export class LocalForwarder {
     const targets = this.#targets = new FlowTargets(options, this.#surroundings);
     this.tcp = new TcpForwarder(parts, targets);
     this.udp = new LocalUdp(parts, targets);
+    const { echo } = options;
+    this.echo = echo === undefined ? null : new IcmpEchoForwarder({ ...parts, ...echo }, targets);
   }
 
   /** Flows that exist, those that are being dialled included. */
@@ -64,6 +74,7 @@ export class LocalForwarder {
   setReachable(reachable: Reachable): void {
     this.#targets = new FlowTargets(reachable, this.#surroundings);
     this.tcp.targets = this.udp.targets = this.#targets;
+    if (this.echo !== null) this.echo.targets = this.#targets;
   }
 
   /**
@@ -73,7 +84,8 @@ export class LocalForwarder {
   turn(hasEvents: boolean): boolean {
     if (hasEvents) this.#takeEvents();
     const hasBytes = this.tcp.turn();
-    return this.udp.turn() || hasBytes;
+    const hasDatagrams = this.udp.turn();
+    return (this.echo?.turn() ?? false) || hasDatagrams || hasBytes;
   }
 
   /** When `onTimeout` is due; Infinity for never. */
@@ -94,6 +106,7 @@ export class LocalForwarder {
   close(): void {
     this.tcp.close();
     this.udp.close();
+    this.echo?.close();
   }
 
   #takeEvents(): void {

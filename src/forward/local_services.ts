@@ -29,6 +29,8 @@ export interface ServiceTarget {
   /** Addresses to try in this order: the next one when the one before refuses. */
   readonly addresses: readonly Uint8Array[];
   readonly port: number;
+  /** Whether the peer has named the address itself: this node is a hop on the way there. */
+  readonly isRouted: boolean;
 }
 
 const LOOPBACK_V4 = Uint8Array.of(127, 0, 0, 1);
@@ -58,7 +60,7 @@ export class ServiceTable {
       if (port < service.firstPort || port > service.lastPort) continue;
       const addresses = this.#addressesOf(service, ipVersion);
       if (addresses.length === 0) return null;
-      return { addresses, port: service.port + port - service.firstPort };
+      return { addresses, port: service.port + port - service.firstPort, isRouted: false };
     }
     return null;
   }

@@ -1,14 +1,21 @@
 /**
- * A forwarded UDP flow: one address and port of a peer, one port of ours, and a connected socket of
- * the host. Datagrams keep their bounds both ways. The host's refusal ends the flow; the next
- * datagram of the peer makes a new one and is then answered by "port unreachable".
+ * A forwarded UDP flow: one address and port of a peer, one address and port that it sends to, and a
+ * connected socket of the host. Datagrams keep their bounds both ways. The host's refusal ends the
+ * flow, and the peer is told.
+ *
+ * Of a routed flow, whose destination the peer has named itself, this node is a hop on the way: what
+ * it sends has the peer's hop limit less one, is fragmented only where the peer's datagram might have
+ * been, and what routers and the destination say of it by ICMP is passed on.
  */
 import { Errno } from "../base/errno.ts";
 import type { IcmpErrorKind, Pieces } from "../netstack/inbound.ts";
 import { IcmpErrorKind as Kind } from "../netstack/inbound.ts";
-import type { UdpDatagram, UdpHandler, UdpSocket } from "../netstack/udp_socket.ts";
+import type { FlowError } from "../netstack/flow_errors.ts";
+import type { UdpDatagram, UdpFlow, UdpHandler, UdpSocket } from "../netstack/udp_socket.ts";
 import type { HostFlow } from "./flow_slots.ts";
-import { HostEvent, type HostSockets } from "./host_sockets.ts";
+import { HostError, HostEvent, type HostSockets } from "./host_sockets.ts";
+import type { UdpMapping } from "./udp_mapping.ts";
+import { passedError, tooBig } from "./passed_errors.ts";
 import { UDP_IDLE_MS, UDP_QUERY_IDLE_MS } from "./limits.ts";
 
 /** What a flow needs of the forwarder that it belongs to. */
@@ -18,6 +25,8 @@ export interface UdpFlowOwner {
   readonly nowMs: number;
   /** Where datagrams of the host are read to, 65,535 bytes. */
   readonly datagramAt: number;
+  /** Sends the peer an ICMP error about a datagram with that many bytes of payload. */
+  sendError(flow: UdpFlow, payloadBytes: number, error: FlowError): void;
   /** The host has datagrams for the peer: `readHost` is called when the flow's turn comes. */
   enqueue(flow: UdpForward): void;
   /** Datagrams that the host had no room for. */
@@ -29,6 +38,9 @@ export interface UdpFlowOwner {
 }
 
 const DATAGRAM_BYTES_MAX = 65_535;
+/** IP and UDP headers of a datagram without options. */
+const HEADER_BYTES_V4 = 28;
+const HEADER_BYTES_V6 = 48;
 const ERROR_EVENTS = HostEvent.Error | HostEvent.HungUp;
 
 /** One flow; see the module's text. */
@@ -37,11 +49,18 @@ export class UdpForward implements UdpHandler, HostFlow {
   isQueued = false;
   /** When it was last moved to the end of its client's list. */
   listedMs = 0;
+  /** The host's port that it shares with other flows from the peer's port; null for a service's. */
+  mapping: UdpMapping | null = null;
   readonly #owner: UdpFlowOwner;
   readonly #hostSocket: number;
+  /** What the peer calls the flow. */
+  readonly #flow: UdpFlow;
+  readonly #isRouted: boolean;
+  readonly #error = new HostError();
+  #hopLimit = -1;
   #socket: UdpSocket | null = null;
   /** Whether the datagram that made the flow has gone to the host already. */
-  #isFirstSent = true;
+  #isFirstSent = false;
   #isReadable = false;
   #isReplied = false;
   /** Whether the peer has sent again after an answer: more than one question. */
@@ -49,30 +68,45 @@ export class UdpForward implements UdpHandler, HostFlow {
   #isOver = false;
   #activeMs: number;
 
-  /** `hostSocket` has taken the first datagram; the flow closes it. */
+  /** `hostSocket` is connected; the flow closes it. */
   constructor(
     owner: UdpFlowOwner,
     readonly slot: number,
     readonly client: string,
+    flow: UdpFlow,
     hostSocket: number,
+    isRouted: boolean,
   ) {
     this.#owner = owner;
+    this.#flow = flow;
     this.#hostSocket = hostSocket;
+    this.#isRouted = isRouted;
     this.#activeMs = this.listedMs = owner.nowMs;
+  }
+
+  /** Whether the flow is over. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Sends the datagram that makes the flow, which is delivered once more when the socket is there. */
+  begin(datagram: UdpDatagram): void {
+    this.#toHost(datagram, datagram.at, datagram.bytes);
+    this.#isFirstSent = true;
   }
 
   onDatagram(socket: UdpSocket, datagram: UdpDatagram): void {
     this.#socket = socket;
     if (this.#isFirstSent) this.#isFirstSent = false;
-    else this.#toHost(datagram.at, datagram.bytes);
+    else this.#toHost(datagram, datagram.at, datagram.bytes);
   }
 
-  onRun(socket: UdpSocket, _datagram: UdpDatagram, payloads: Pieces): void {
+  onRun(socket: UdpSocket, datagram: UdpDatagram, payloads: Pieces): void {
     this.#socket = socket;
     const first = this.#isFirstSent ? 1 : 0;
     this.#isFirstSent = false;
     for (let i = first; i < payloads.count && !this.#isOver; i++) {
-      this.#toHost(payloads.at[i], payloads.bytes[i]);
+      this.#toHost(datagram, payloads.at[i], payloads.bytes[i]);
     }
   }
 
@@ -92,10 +126,15 @@ export class UdpForward implements UdpHandler, HostFlow {
     let moved = 0;
     while (this.#isReadable && !this.#isOver && moved < datagramsMax) {
       const bytes = host.read(this.#hostSocket, datagramAt, DATAGRAM_BYTES_MAX);
-      if (bytes < 0) {
+      if (bytes === -Errno.EAGAIN) {
         this.#isReadable = false;
-        if (bytes !== -Errno.EAGAIN) this.end();
         break;
+      }
+      if (bytes < 0) {
+        // The read has taken the error away: behind it there may be datagrams.
+        this.#hostFailed(bytes);
+        moved++;
+        continue;
       }
       moved++;
       this.#isReplied = true;
@@ -125,19 +164,67 @@ export class UdpForward implements UdpHandler, HostFlow {
     this.#owner.onFlowEnd(this);
   }
 
-  #toHost(at: number, bytes: number): void {
-    const result = this.#owner.host.write(this.#hostSocket, at, bytes);
+  #toHost(datagram: UdpDatagram, at: number, bytes: number): void {
+    const { host } = this.#owner;
+    if (this.#isRouted) this.#setHopLimit(datagram.hopLimit - 1);
+    let result = host.write(this.#hostSocket, at, bytes);
     this.#isConversation ||= this.#isReplied;
     this.#noteActive();
-    if (result >= 0) return;
-    this.#owner.onDropped(1);
-    // Too long for the host, or no room there: this datagram only.
-    const isFull = result === -Errno.EAGAIN || result === -Errno.ENOBUFS;
-    if (!isFull && result !== -Errno.EMSGSIZE) this.end();
+    if (result < 0 && !isAboutThis(result)) {
+      // What an earlier datagram has come to: this one has not been sent.
+      this.#hostFailed(result);
+      if (this.#isOver) return this.#owner.onDropped(1);
+      result = host.write(this.#hostSocket, at, bytes);
+    }
+    if (result === -Errno.EMSGSIZE && this.#isRouted) result = this.#sendLong(datagram, at, bytes);
+    if (result < 0) this.#owner.onDropped(1);
+  }
+
+  #setHopLimit(hopLimit: number): void {
+    if (hopLimit === this.#hopLimit) return;
+    this.#hopLimit = hopLimit;
+    this.#owner.host.setHopLimit(this.#hostSocket, this.#flow.ipVersion, hopLimit);
+  }
+
+  /** A datagram that is longer than the path's MTU: cut, or the peer is told what fits. */
+  #sendLong(datagram: UdpDatagram, at: number, bytes: number): number {
+    const { host } = this.#owner;
+    const { ipVersion } = this.#flow;
+    if (datagram.mayBeFragmented) {
+      return host.writeFragmenting(this.#hostSocket, ipVersion, at, bytes);
+    }
+    const mtu = host.pathMtu(this.#hostSocket, ipVersion);
+    const headerBytes = ipVersion === 4 ? HEADER_BYTES_V4 : HEADER_BYTES_V6;
+    if (mtu > 0 && mtu < headerBytes + bytes) {
+      this.#owner.sendError(this.#flow, bytes, { ...tooBig(ipVersion, mtu), from: null });
+    }
+    return -Errno.EMSGSIZE;
+  }
+
+  /** The host has answered with an error. Its own refusals end the flow, those on the way do not. */
+  #hostFailed(result: number): void {
+    const isRefused = result === -Errno.ECONNREFUSED;
+    if (this.#isRouted) this.#passErrors();
+    if (isRefused || !this.#isRouted) this.end();
+  }
+
+  /** Tells the peer what routers and the destination have said. */
+  #passErrors(): void {
+    const error = this.#error;
+    while (this.#owner.host.readError(this.#hostSocket, error)) {
+      const told = passedError(this.#flow.ipVersion, error);
+      if (told !== null) this.#owner.sendError(this.#flow, 0, told);
+    }
   }
 
   #noteActive(): void {
     this.#activeMs = this.#owner.nowMs;
     this.#owner.onActive(this);
   }
+}
+
+/** Whether an errno says something about the datagram that was to be sent, and not about the flow. */
+function isAboutThis(result: number): boolean {
+  return result === -Errno.EAGAIN || result === -Errno.ENOBUFS || result === -Errno.EMSGSIZE ||
+    result === -Errno.EPERM;
 }

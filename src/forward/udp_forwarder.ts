@@ -5,6 +5,7 @@
 import { DropReason } from "../base/drop_reason.ts";
 import { Errno } from "../base/errno.ts";
 import type { DropCounters } from "../netstack/counters.ts";
+import type { FlowError, FlowErrors } from "../netstack/flow_errors.ts";
 import type { UdpDatagram, UdpFlow, UdpForwarder } from "../netstack/udp_socket.ts";
 import { UdpVerdict } from "../netstack/udp_socket.ts";
 import type { FlowSlots, HostFlow } from "./flow_slots.ts";
@@ -14,6 +15,7 @@ import { type FlowTargets, NoTarget } from "./flow_targets.ts";
 import type { TurnTime } from "./tcp_forwarder.ts";
 import { TurnQueue } from "./turn_queue.ts";
 import { type UdpFlowOwner, UdpForward } from "./udp_flow.ts";
+import { type UdpMapping, UdpMappings } from "./udp_mapping.ts";
 
 /** Datagrams that one flow, and all of them, may read from the host in a turn. */
 const FLOW_DATAGRAMS = 64;
@@ -30,7 +32,16 @@ export interface LocalUdpOptions {
   readonly counters: DropCounters;
   /** Where datagrams of the host are read to, 65,535 bytes. */
   readonly datagramAt: number;
+  /** Tells peers what has become of what they have sent. */
+  readonly errors?: FlowErrors;
   readonly wantSweep: (atMs: number) => void;
+}
+
+/** One address of a target. */
+interface OpenTarget {
+  readonly address: Uint8Array;
+  readonly port: number;
+  readonly isRouted: boolean;
 }
 
 /** Holds a number until the flow that it is for exists. */
@@ -45,6 +56,7 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
   readonly #options: LocalUdpOptions;
   /** The flows of each client, the longest idle first. */
   readonly #clients = new Map<string, Set<UdpForward>>();
+  readonly #mappings = new UdpMappings();
   #flowCount = 0;
   readonly #queue = new TurnQueue<UdpForward>((flow, budget) => flow.readHost(budget));
 
@@ -82,10 +94,14 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
     }
     let verdict: UdpForward | UdpVerdict = UdpVerdict.Refuse;
     for (const address of target.addresses) {
-      verdict = this.#open(client, address, target.port, datagram);
+      verdict = this.#open(client, flow, { ...target, address }, datagram);
       if (verdict !== UdpVerdict.Refuse) break;
     }
     return verdict;
+  }
+
+  sendError(flow: UdpFlow, payloadBytes: number, error: FlowError): void {
+    this.#options.errors?.sendAboutUdp(flow, payloadBytes, error);
   }
 
   enqueue(flow: UdpForward): void {
@@ -105,6 +121,7 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
 
   onFlowEnd(flow: UdpForward): void {
     this.#flowCount--;
+    if (flow.mapping !== null) this.#mappings.release(flow.mapping);
     this.#options.slots.remove(flow.slot);
     const flows = this.#clients.get(flow.client);
     flows?.delete(flow);
@@ -140,28 +157,44 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
    */
   #open(
     client: string,
-    address: Uint8Array,
-    port: number,
+    flow: UdpFlow,
+    target: OpenTarget,
     datagram: UdpDatagram,
   ): UdpForward | UdpVerdict {
     const { slots, counters, wantSweep } = this.#options;
+    const { isRouted } = target;
     const slot = slots.add(nobody);
-    const socket = this.host.connectUdp(address, port, slot);
+    const mapping = isRouted ? this.#mappings.of(flow) : null;
+    const socket = mapping === null
+      ? this.host.connectUdp(target.address, target.port, slot)
+      : this.#connectRouted(mapping, target, slot);
     if (socket >= 0) {
-      this.host.write(socket, datagram.at, datagram.bytes);
-      if (this.host.connectResult(socket) !== -Errno.ECONNREFUSED) {
-        const flow = new UdpForward(this, slot, client, socket);
-        slots.replace(slot, flow);
-        this.#enlist(flow);
-        wantSweep(flow.onSweep(this.nowMs));
-        return flow;
-      }
-      this.host.close(socket);
+      const forward = new UdpForward(this, slot, client, flow, socket, isRouted);
+      forward.mapping = mapping;
+      slots.replace(slot, forward);
+      this.#enlist(forward);
+      forward.begin(datagram);
+      const isRefused = !isRouted && this.host.connectResult(socket) === -Errno.ECONNREFUSED;
+      if (isRefused) forward.end();
+      if (forward.isOver) return isRouted ? UdpVerdict.Drop : UdpVerdict.Refuse;
+      wantSweep(forward.onSweep(this.nowMs));
+      return forward;
     }
+    if (mapping !== null) this.#mappings.release(mapping);
     slots.remove(slot);
-    if (!isExhausted(-socket)) return UdpVerdict.Refuse;
+    if (!isExhausted(-socket)) return verdictOf(-socket, isRouted);
     counters.drop(DropReason.FlowLimit);
     return UdpVerdict.Drop;
+  }
+
+  /** A socket at the port that the client's other flows from the same port have. */
+  #connectRouted(mapping: UdpMapping, { address, port }: OpenTarget, slot: number): number {
+    const known = mapping.hostPort;
+    let socket = this.host.connectRouted(address, port, slot, known);
+    if (socket === -Errno.EADDRINUSE && known !== 0) {
+      socket = this.host.connectRouted(address, port, slot, 0);
+    } else if (socket >= 0 && known === 0) mapping.hostPort = this.host.localPort(socket);
+    return socket;
   }
 
   #enlist(flow: UdpForward): void {
@@ -176,4 +209,11 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
 function isExhausted(errno: number): boolean {
   return errno === Errno.EMFILE || errno === Errno.ENFILE || errno === Errno.ENOMEM ||
     errno === Errno.ENOBUFS;
+}
+
+/** What a peer is told when no socket can be connected to where it wants to. */
+function verdictOf(errno: number, isRouted: boolean): UdpVerdict {
+  if (!isRouted) return UdpVerdict.Refuse;
+  const isForbidden = errno === Errno.EACCES || errno === Errno.EPERM;
+  return isForbidden ? UdpVerdict.Prohibit : UdpVerdict.Unreachable;
 }

@@ -34,6 +34,8 @@ export class EchoMessage {
   sourceAt = 0;
   destinationAt = 0;
   hopLimit = 0;
+  /** Whether whoever carries it on may cut it into fragments: it has been, or IPv4's DF is not set. */
+  mayBeFragmented = false;
   identifier = 0;
   sequence = 0;
   /** What follows the header of 8 bytes. */
@@ -50,6 +52,8 @@ export const EchoVerdict = {
   /** It is answered by "host unreachable". */
   Unreachable: 2,
   Drop: 3,
+  /** It is answered by "prohibited". */
+  Prohibited: 4,
 } as const;
 /** One of the values of `EchoVerdict`. */
 export type EchoVerdict = (typeof EchoVerdict)[keyof typeof EchoVerdict];
@@ -126,6 +130,8 @@ export class IcmpLayer {
     if (verdict === EchoVerdict.Reply) this.#answerEcho(datagram);
     else if (verdict === EchoVerdict.Unreachable) {
       output.sendUnreachable(datagram, Unreachable.Host);
+    } else if (verdict === EchoVerdict.Prohibited) {
+      output.sendUnreachable(datagram, Unreachable.Prohibited);
     } else if (verdict === EchoVerdict.Drop) counters.drop(DropReason.IcmpIgnored);
   }
 
@@ -137,6 +143,7 @@ export class IcmpLayer {
     echo.sourceAt = datagram.sourceAt;
     echo.destinationAt = datagram.destinationAt;
     echo.hopLimit = datagram.hopLimit;
+    echo.mayBeFragmented = this.#options.output.mayBeFragmented(datagram);
     echo.identifier = view.getUint16(at + ICMP_REST);
     echo.sequence = view.getUint16(at + ICMP_REST + 2);
     echo.at = at + ICMP_HEADER_BYTES;

@@ -110,7 +110,8 @@ export class IcmpErrors {
 
   /**
    * Sends an error of any kind about the packet of `bytes` contiguous bytes at `packetAt`; `rest` is
-   * the word behind the checksum.
+   * the word behind the checksum. It comes from `from` (4 or 16 bytes, of the packet's version), or
+   * from ourselves.
    */
   send(
     packetAt: number,
@@ -119,9 +120,18 @@ export class IcmpErrors {
     code: number,
     rest: number,
     nowMs: number,
+    from: Uint8Array | null = null,
   ): void {
     const block = this.#begin(packetAt, bytes, nowMs);
     if (block === 0) return;
+    if (from !== null) {
+      const { slab, kernel } = this.#options;
+      const write = from.length === 4 ? writeIcmpv4Error : writeIcmpv6Error;
+      slab.u8.set(from, block);
+      const at = block + PACKET_OFFSET;
+      this.#publish(block, write(slab, kernel, at, packetAt, bytes, type, code, rest, block));
+      return;
+    }
     const sent = this.#write(block, packetAt, bytes, type, code, rest, false);
     this.#publish(block, sent);
   }

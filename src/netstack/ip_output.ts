@@ -25,6 +25,7 @@ import {
   IPV4_HEADER_BYTES,
   IPV4_MF,
   IPV4_SOURCE,
+  ipv4FragmentField,
   setIpv4Checksum,
   writeIpv4Header,
 } from "../wire/ipv4.ts";
@@ -152,6 +153,15 @@ export class IpSender implements IpOutput {
     // An odd stride, so all seeds come before one comes again, and paths begin far from each other.
     this.#nextSeed = (this.#nextSeed + 0x9e37) | 0;
     return new OutputPath(from.slice(), remote.slice(), mtu, this.#nextSeed);
+  }
+
+  /**
+   * Whether a router might cut a datagram that has come in, or it has been cut already: an IPv4 header
+   * without DF, or more than the link carries at once.
+   */
+  mayBeFragmented({ ipVersion, ipAt, ipHeaderBytes, bytes, gsoSize }: InboundDatagram): boolean {
+    if (gsoSize === 0 && ipHeaderBytes + bytes > this.#link.mtu) return true;
+    return ipVersion === 4 && (ipv4FragmentField(this.#slab.view, ipAt) & IPV4_DF) === 0;
   }
 
   /** The largest packet to `remote`, by the link and by what ICMP has told. */

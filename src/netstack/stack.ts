@@ -24,6 +24,7 @@ import { IpProtocol } from "../wire/ip.ts";
 import { AddressList } from "./addresses.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { type DropCounters, StackCounters } from "./counters.ts";
+import { FlowErrors } from "./flow_errors.ts";
 import { type FragmentLimits, Reassembly } from "./fragments.ts";
 import { IcmpLayer } from "./icmp.ts";
 import type { InboundDatagram, InboundItem } from "./inbound.ts";
@@ -61,6 +62,8 @@ export class Stack implements DatagramSink, LinkSink {
   readonly udp: UdpLayer;
   readonly icmp: IcmpLayer;
   readonly output: IpSender;
+  /** ICMP errors to peers about what was forwarded for them. */
+  readonly flowErrors: FlowErrors;
   readonly counters: StackCounters;
   readonly link: LinkEndpoint;
 
@@ -86,6 +89,7 @@ export class Stack implements DatagramSink, LinkSink {
       addresses: this.#addresses,
     };
     this.output = new IpSender({ ...shared, gso: options.gso ?? true });
+    this.flowErrors = new FlowErrors(slab, pool, this.output);
     this.tcp = new TcpLayer({ ...shared, output: this.output, limits: options.tcp });
     this.udp = new UdpLayer({ ...shared, output: this.output, flowsMax: options.udpFlowsMax });
     this.icmp = new IcmpLayer({ ...shared, output: this.output, tcp: this.tcp, udp: this.udp });

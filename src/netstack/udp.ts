@@ -47,6 +47,13 @@ const EPHEMERAL_COUNT = 28_232;
 /** A path's MTU is looked up again after this time. */
 const MTU_CHECK_MS = 1000;
 
+/** How a verdict is told; `Drop` is not. */
+const REASON_OF_VERDICT = {
+  [UdpVerdict.Refuse]: Unreachable.Port,
+  [UdpVerdict.Prohibit]: Unreachable.Prohibited,
+  [UdpVerdict.Unreachable]: Unreachable.Host,
+} as const;
+
 /** What UDP works with. */
 export interface UdpOptions {
   readonly slab: Slab;
@@ -220,6 +227,8 @@ export class UdpLayer implements Transport {
     datagram.sourcePort = udpSourcePort(view, at);
     datagram.destinationPort = udpDestinationPort(view, at);
     datagram.tos = inbound.tos;
+    datagram.hopLimit = inbound.hopLimit;
+    datagram.mayBeFragmented = this.#options.output.mayBeFragmented(inbound);
     datagram.at = at + UDP_HEADER_BYTES;
     datagram.bytes = (inbound.gsoSize > 0 ? inbound.pieces.bytes[0] : udpLength(view, at)) -
       UDP_HEADER_BYTES;
@@ -280,8 +289,7 @@ export class UdpLayer implements Transport {
     }
     counters.drop(DropReason.PortUnreachable, count);
     if (verdict === UdpVerdict.Drop) return;
-    const isRefused = verdict === UdpVerdict.Refuse;
-    output.sendUnreachable(inbound, isRefused ? Unreachable.Port : Unreachable.Prohibited);
+    output.sendUnreachable(inbound, REASON_OF_VERDICT[verdict]);
   }
 
   #deliver(socket: Socket, inbound: InboundDatagram, datagram: UdpDatagram): void {

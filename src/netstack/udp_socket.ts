@@ -20,6 +20,10 @@ export class UdpDatagram {
   destinationPort = 0;
   /** TOS or traffic class, ECN included. */
   tos = 0;
+  /** TTL or hop limit that it came with. */
+  hopLimit = 0;
+  /** Whether whoever carries it on may cut it into fragments: it has been, or IPv4's DF is not set. */
+  mayBeFragmented = false;
   /** Place and length of the payload. */
   at = 0;
   bytes = 0;
@@ -46,6 +50,8 @@ export const UdpVerdict = {
   /** It is answered by "prohibited". */
   Prohibit: 1,
   Drop: 2,
+  /** It is answered by "host unreachable". */
+  Unreachable: 3,
 } as const;
 /** One of the values of `UdpVerdict`. */
 export type UdpVerdict = (typeof UdpVerdict)[keyof typeof UdpVerdict];

@@ -79,10 +79,13 @@ export class LaneStack implements HostWork {
         peerPrefixBits: (address) => ownedPrefixBits(slab, parts.allowedIpsAt, address),
       },
       datagramAt: plan.datagramAt,
+      errors: this.stack.flowErrors,
+      echo: { icmp: this.stack.icmp, u8: slab.u8, errors: this.stack.flowErrors },
       limits: forwardLimits(),
     });
     this.stack.udp.forwarder = this.#forwarder.udp;
     this.stack.tcp.forwarder = this.#forwarder.tcp;
+    this.stack.icmp.forwarder = this.#forwarder.echo;
     this.#setDestinations();
     this.#bulk = new BulkTransfers({
       ...{ slab, kernel, tcp: this.stack.tcp, time: this.stack },

@@ -8,6 +8,7 @@ const HEADERS = [
   "dirent.h",
   "errno.h",
   "fcntl.h",
+  "linux/errqueue.h",
   "linux/filter.h",
   "linux/if_tun.h",
   "linux/sockios.h",
@@ -77,6 +78,13 @@ function layoutAssertions(arch: keyof typeof layout.EpollEventByArch): string[] 
     assertions.push(`CMSG_SPACE(${n}) == ${layout.cmsgSpace(n)}`);
     assertions.push(`CMSG_LEN(${n}) == ${layout.Cmsghdr.data + n}`);
   }
+  check("struct sock_extended_err", layout.SockExtendedErr, {
+    errno: "ee_errno",
+    origin: "ee_origin",
+    type: "ee_type",
+    code: "ee_code",
+    info: "ee_info",
+  });
   check("struct in_pktinfo", layout.InPktinfo, {
     ifindex: "ipi_ifindex",
     specDst: "ipi_spec_dst",
@@ -167,6 +175,7 @@ const FILES = [
   "path_watch",
   "process",
   "resolver",
+  "routed_socket",
   "socket",
   "timerfd",
   "tun",
@@ -184,10 +193,13 @@ const OWN = new Set([
   "BPF_LD_B_ABS",
   "BPF_RET_A",
   "BPF_RET_K",
+  "CONTROL",
   "CONTROL_BYTES",
   "EVENTS_BYTES",
   "EVENTS_MAX",
+  "HEADER",
   "HOST_SOCKET_SCRATCH_BYTES",
+  "IOVEC",
   "IOVECS_MAX",
   "IOVEC_BYTES",
   "MESSAGE_DATA",
@@ -196,6 +208,9 @@ const OWN = new Set([
   "OWNER_ONLY",
   "PAGE_BYTES",
   "PORT_TRIES",
+  "PROBE_PORT",
+  "QUOTE",
+  "QUOTE_BYTES",
   "READ_CHUNK_BYTES",
   "READ_IOVEC",
   "RECEIVE_CONTROL",

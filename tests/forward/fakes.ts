@@ -1,7 +1,7 @@
 /** A host and a stack for tests of forwarding: arrays instead of sockets and of a network. */
 import { assert } from "@std/assert";
 import { Errno } from "../../src/base/errno.ts";
-import { HostEvent, type HostSockets } from "../../src/forward/host_sockets.ts";
+import { type HostError, HostEvent, type HostSockets } from "../../src/forward/host_sockets.ts";
 import { createSlab, type Slab } from "../../src/memory/slab.ts";
 import { Pieces } from "../../src/netstack/inbound.ts";
 import type {
@@ -39,6 +39,13 @@ export class FakeSocket {
   readonly datagramsToRead: number[][] = [];
   readonly datagramsWritten: number[][] = [];
   isWriteShut = false;
+  localPort = 0;
+  hopLimit = 64;
+  /** Datagrams with more than this, IPv4 and UDP headers included, are refused with EMSGSIZE. */
+  pathMtu = Infinity;
+  readonly errors: Partial<HostError>[] = [];
+  /** A negated errno that the next call answers, as a socket's error does. */
+  pendingError = 0;
   writes = 0;
   reads = 0;
 
@@ -147,6 +154,55 @@ export class FakeHost implements HostSockets {
     this.raise(socket, HostEvent.Readable);
   }
 
+  connectRouted(address: Uint8Array, port: number, token: number, fromPort: number): number {
+    const number = this.#openSocket(address, port, token);
+    if (number < 0) return number;
+    this.last.isDatagram = true;
+    this.last.localPort = fromPort === 0 ? 50_000 + number : fromPort;
+    return number;
+  }
+
+  connectEcho(address: Uint8Array, token: number): number {
+    const number = this.#openSocket(address, 0, token);
+    if (number >= 0) this.last.isDatagram = true;
+    return number;
+  }
+
+  localPort(socket: number): number {
+    return this.#get(socket).localPort;
+  }
+
+  setHopLimit(socket: number, _ipVersion: number, hopLimit: number): void {
+    this.#get(socket).hopLimit = hopLimit;
+  }
+
+  writeFragmenting(socket: number, _ipVersion: number, at: number, bytes: number): number {
+    const fake = this.#get(socket);
+    const { pathMtu } = fake;
+    fake.pathMtu = Infinity;
+    const result = this.write(socket, at, bytes);
+    fake.pathMtu = pathMtu;
+    return result;
+  }
+
+  pathMtu(socket: number): number {
+    return this.#get(socket).pathMtu;
+  }
+
+  readError(socket: number, error: HostError): boolean {
+    const next = this.#get(socket).errors.shift();
+    if (next === undefined) return false;
+    Object.assign(error, next);
+    return true;
+  }
+
+  /** The host has got ICMP errors about what a routed socket has sent. */
+  giveErrors(socket: FakeSocket, errno: number, ...errors: Partial<HostError>[]): void {
+    socket.errors.push(...errors);
+    socket.pendingError = -errno;
+    this.raise(socket, HostEvent.Error);
+  }
+
   connectResult(socket: number): number {
     return this.#get(socket).connectResult;
   }
@@ -155,6 +211,7 @@ export class FakeHost implements HostSockets {
     const socket = this.#get(number);
     socket.reads++;
     if (socket.error !== 0) return socket.error;
+    if (socket.pendingError !== 0) return takePending(socket);
     if (socket.isDatagram) {
       const datagram = socket.datagramsToRead.shift();
       if (datagram === undefined) return -Errno.EAGAIN;
@@ -177,6 +234,8 @@ export class FakeHost implements HostSockets {
     const socket = this.#get(number);
     socket.writes++;
     if (socket.error !== 0) return socket.error;
+    if (socket.pendingError !== 0) return takePending(socket);
+    if (socket.isDatagram && pieces.totalBytes + 28 > socket.pathMtu) return -Errno.EMSGSIZE;
     if (socket.room === 0) return -Errno.EAGAIN;
     if (socket.isDatagram) {
       const datagram = this.slab.u8.slice(pieces.at[0], pieces.at[0] + pieces.bytes[0]);
@@ -219,6 +278,12 @@ export class FakeHost implements HostSockets {
     assert(socket?.state === "open", `socket ${number} is ${socket?.state}`);
     return socket;
   }
+}
+
+function takePending(socket: FakeSocket): number {
+  const error = socket.pendingError;
+  socket.pendingError = 0;
+  return error;
 }
 
 const SEND_AT = 1024 * 1024;
