@@ -88,6 +88,13 @@ export class BulkTransfers {
     return false;
   }
 
+  /** Whether another turn has something to do at once. */
+  get hasWork(): boolean {
+    const source = this.#source, sink = this.#sink;
+    if (source !== null) return source.hasMore || source.end !== null;
+    return sink !== null && (sink.isWhole || sink.end !== null);
+  }
+
   #start(task: BulkTask, pattern: BulkPattern): boolean {
     const { tcp, time } = this.#options;
     if (task.remote === null) {

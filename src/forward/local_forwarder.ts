@@ -88,14 +88,21 @@ export class LocalForwarder {
     return (this.echo?.turn() ?? false) || hasDatagrams || hasBytes;
   }
 
-  /** When `onTimeout` is due; Infinity for never. */
+  /**
+   * When another turn is due; Infinity for never. At once when flows wait: the stack may have made
+   * room for them after the last turn.
+   */
   nextTimeoutMs(): number {
+    return this.tcp.hasWork || this.udp.hasWork ? -Infinity : this.#sweepDueMs;
+  }
+
+  get #sweepDueMs(): number {
     return Math.max(this.#sweepAtMs, this.#sweptMs + SWEEP_INTERVAL_MS);
   }
 
   /** Ends what has waited for too long, if it is time. */
   onTimeout(nowMs: number): void {
-    if (nowMs < this.nextTimeoutMs()) return;
+    if (nowMs < this.#sweepDueMs) return;
     this.#sweptMs = nowMs;
     this.#sweepAtMs = Infinity;
     const nextMs = this.#slots.sweep(nowMs);

@@ -129,6 +129,11 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
     this.#queue.add(flow);
   }
 
+  /** Whether some flow waits for its turn. */
+  get hasWork(): boolean {
+    return !this.#queue.isEmpty;
+  }
+
   /** Reads from the host for the flows whose turn it is; whether there is more to read at once. */
   turn(): boolean {
     return this.#queue.run(TURN_BYTES, FLOW_TURN_BYTES);

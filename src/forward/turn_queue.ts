@@ -16,6 +16,11 @@ export class TurnQueue<Flow extends Queued> {
     this.#visit = visit;
   }
 
+  /** Whether no flow waits. */
+  get isEmpty(): boolean {
+    return this.#later.length === 0;
+  }
+
   /** Puts a flow behind the others, unless it waits already. */
   add(flow: Flow): void {
     if (flow.isQueued) return;

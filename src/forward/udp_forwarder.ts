@@ -128,6 +128,11 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
     if (flows?.size === 0) this.#clients.delete(flow.client);
   }
 
+  /** Whether some flow waits for its turn. */
+  get hasWork(): boolean {
+    return !this.#queue.isEmpty;
+  }
+
   /** Reads from the host for the flows whose turn it is; whether there is more to read at once. */
   turn(): boolean {
     return this.#queue.run(TURN_DATAGRAMS, FLOW_DATAGRAMS);

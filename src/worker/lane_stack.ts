@@ -114,13 +114,13 @@ export class LaneStack implements HostWork {
   poll(nowMs: number): boolean {
     const hasEvents = this.hasHostEvents;
     this.hasHostEvents = false;
-    if (this.#forwarder.nextTimeoutMs() <= nowMs) this.#forwarder.onTimeout(nowMs);
+    this.#forwarder.onTimeout(nowMs);
     const hasBytes = this.#forwarder.turn(hasEvents);
     return this.#bulk.turn() || hasBytes;
   }
 
   nextTimeoutMs(): number {
-    return this.#forwarder.nextTimeoutMs();
+    return this.#bulk.hasWork ? -Infinity : this.#forwarder.nextTimeoutMs();
   }
 
   /** Ends all flows of local services, and queues what tells their peers. */

@@ -81,6 +81,19 @@ Deno.test("a full send buffer stops the reading until the peer has acknowledged"
   assertEquals(connection.sent, bytes(250));
 });
 
+Deno.test("room that a timer of the stack makes after the turn is used without waiting for packets", () => {
+  const scene = new Scene();
+  const { socket, connection } = scene.open({}, 100);
+  scene.host.give(socket, bytes(150));
+  scene.settle();
+  assert(scene.forwarder.nextTimeoutMs() > scene.nowMs, "nothing can be done");
+  connection.acknowledge(100);
+  assert(scene.forwarder.nextTimeoutMs() <= scene.nowMs, "the lane must not sleep");
+  scene.pass(1);
+  assertEquals(connection.sent, bytes(150));
+  assert(scene.forwarder.nextTimeoutMs() > scene.nowMs);
+});
+
 Deno.test("nothing is read from the host before the handshake is complete", () => {
   const scene = new Scene();
   const pending = scene.syn();
