@@ -16,7 +16,7 @@ import type { TcpLimits } from "./limits.ts";
 import { MSS_DEFAULT_V4, MSS_DEFAULT_V6, MSS_MIN, WINDOW_SCALE_MAX } from "./limits.ts";
 import { Paws } from "./paws.ts";
 import { ReceiveRtt } from "./receive_rtt.ts";
-import { isAcceptable, type PieceTaker, Received, Receiver } from "./receiver.ts";
+import { isAcceptable, type PieceTaker, Receiver } from "./receiver.ts";
 import type { TcpSegment } from "./segment.ts";
 import type { SegmentWriter } from "./segment_writer.ts";
 import { Stopped } from "./sender.ts";
@@ -42,6 +42,9 @@ export interface ConnectionHost {
 
 /** Spans and wake-ups of the send buffer are not smaller than this, or a quarter of the buffer. */
 const WRITE_BYTES_WORTH = 256 << 10;
+/** The send buffer grows to this by what is written, and beyond by what the path carries. */
+const SEND_BYTES_FIRST = 64 << 10;
+
 /** One connection. Made by the layer; `state` changes only in `#go`. */
 export class Connection implements TcpConnection, PieceTaker {
   context: unknown = null;
@@ -570,11 +573,11 @@ export class Connection implements TcpConnection, PieceTaker {
     this.sender.ecn.onData(segment.isCongestionMarked, segment.flags);
     if (segment.isCongestionMarked) this.receiver.ackNow();
     const taker = this.handler.takePieces === undefined ? null : this;
-    const received = this.receiver.onData(segment, taker, nowMs, this.#rttMs());
+    const isNew = this.receiver.onData(segment, taker, nowMs, this.#rttMs());
     if (!this.#isOpen) return;
     const { isFinished } = this.receiver;
     if (isFinished) this.#onFin();
-    if (received === Received.Nothing || !this.#isOpenForReading) return;
+    if (!isNew || !this.#isOpenForReading) return;
     if (isFinished || this.receiver.readableBytes > 0) this.handler.onReadable(this);
   }
 
@@ -606,7 +609,7 @@ export class Connection implements TcpConnection, PieceTaker {
   /** Grows the send buffer when it, and not the path, limits what is in flight. */
   #growSendBuffer(): void {
     const { buffer, congestion, sndWndMax } = this.sender;
-    const wanted = 2 * Math.min(congestion.cwndBytes, sndWndMax);
+    const wanted = Math.max(2 * Math.min(congestion.cwndBytes, sndWndMax), SEND_BYTES_FIRST);
     const bytes = buffer.capacityBytes;
     if (bytes >= wanted || 2 * bytes > this.host.limits.sendBytesMax) return;
     buffer.grow();

@@ -13,7 +13,7 @@ import type { Slab } from "../../memory/slab.ts";
 import type { BufferPool } from "../buffer_pool.ts";
 import type { Pieces } from "../inbound.ts";
 
-const BLOCK_BYTES_FIRST = 64 << 10;
+const BLOCK_BYTES_FIRST = 16 << 10;
 
 /** One connection's receive buffer. */
 export class ReceiveBuffer {

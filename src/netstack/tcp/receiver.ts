@@ -16,16 +16,6 @@ import { ReceiveTuner } from "./receive_tuner.ts";
 import type { TcpSegment } from "./segment.ts";
 import { seqAfter, seqBefore } from "./sequence.ts";
 
-/** How a segment's data was received. */
-export const Received = {
-  /** Nothing new. */
-  Nothing: 0,
-  /** The application may read more, or has taken something. */
-  Data: 1,
-} as const;
-/** One of the values of `Received`. */
-export type Received = (typeof Received)[keyof typeof Received];
-
 /** Acknowledgments at the beginning of a connection that are not delayed: the other end's slow start. */
 const QUICK_ACKS = 16;
 /** The delay of an acknowledgment on the shortest paths: time for an answer to take it along. */
@@ -136,10 +126,10 @@ export class Receiver {
   }
 
   /**
-   * Takes the data of an acceptable segment, and its FIN. `rttMs`: what is known of the path, for
-   * autotuning.
+   * Takes the data of an acceptable segment, and its FIN; whether the stream has gone on. `rttMs`: what
+   * is known of the path, for autotuning.
    */
-  onData(segment: TcpSegment, taker: PieceTaker | null, nowMs: number, rttMs: number): Received {
+  onData(segment: TcpSegment, taker: PieceTaker | null, nowMs: number, rttMs: number): boolean {
     this.#trim(segment);
     const { payloadBytes } = segment;
     const hasFin = (segment.flags & 1) !== 0;
@@ -150,7 +140,7 @@ export class Receiver {
     }
     if (payloadBytes > 0 && seqAfter(segment.seq, this.rcvNxt)) {
       this.#keep(segment);
-      return Received.Nothing;
+      return false;
     }
     const before = this.rcvNxt;
     if (payloadBytes > 0) this.#receiveInOrder(segment, taker, nowMs, rttMs);
@@ -159,7 +149,7 @@ export class Receiver {
       this.isFinished = true;
       this.mustAck = true;
     }
-    return before === this.rcvNxt ? Received.Nothing : Received.Data;
+    return before !== this.rcvNxt;
   }
 
   /**

@@ -11,15 +11,16 @@
  * segment of up to 64 KB is one range of memory, and only bytes near the end are copied. Bytes that
  * a queued segment refers to change only after they were acknowledged, when nobody wants them.
  *
- * There is no block until the first write; an empty ring begins at its start again and can be given
- * back.
+ * There is no block until the first write, whose size decides how large it is; an empty ring begins
+ * at its start again and can be given back.
  */
 import type { Slab } from "../../memory/slab.ts";
 import type { BufferPool } from "../buffer_pool.ts";
 
-/** The guard: more than the payload of any segment. */
+/** The guard: more than the payload of any segment; half of the block when the ring is smaller. */
 const GUARD_BYTES = 65_536;
-/** The first block: a ring of 64 KiB. */
+/** The first block, for whoever writes little and for others: rings of 8 and of 64 KiB. */
+const BLOCK_BYTES_MIN = 16 << 10;
 const BLOCK_BYTES_FIRST = 2 * GUARD_BYTES;
 
 /** One connection's send buffer. Offsets count from the oldest byte that is not acknowledged. */
@@ -31,11 +32,12 @@ export class SendBuffer {
   /** Where the span that `span` has found stands. */
   spanAt = 0;
   #capacityBytes = 0;
+  #guardBytes = 0;
   #head = 0;
 
   constructor(readonly slab: Slab, readonly pool: BufferPool) {}
 
-  /** Size of the ring; what it will be at first while there is none. */
+  /** Size of the ring; while there is none, what it may begin with. */
   get capacityBytes(): number {
     return this.block === 0 ? GUARD_BYTES : this.#capacityBytes;
   }
@@ -47,11 +49,11 @@ export class SendBuffer {
 
   /** Finds contiguous room of at most `maxBytes`; 0 when there is none, or no memory. */
   span(maxBytes: number): number {
-    if (this.block === 0 && !this.#open()) return 0;
+    if (this.block === 0 && !this.#open(maxBytes)) return 0;
     let position = this.#head + this.usedBytes;
     if (position >= this.#capacityBytes) position -= this.#capacityBytes;
     this.spanAt = this.block + position;
-    const untilEnd = this.#capacityBytes + GUARD_BYTES - position;
+    const untilEnd = this.#capacityBytes + this.#guardBytes - position;
     return Math.min(maxBytes, this.#capacityBytes - this.usedBytes, untilEnd);
   }
 
@@ -87,7 +89,7 @@ export class SendBuffer {
 
   /** Doubles the block; false when the pool has none. */
   grow(): boolean {
-    if (this.block === 0) return this.#open();
+    if (this.block === 0) return this.#open(GUARD_BYTES);
     const block = this.pool.allocate(2 * this.pool.blockBytes(this.block));
     if (block === 0) return false;
     const { u8 } = this.slab;
@@ -109,8 +111,9 @@ export class SendBuffer {
     this.#capacityBytes = 0;
   }
 
-  #open(): boolean {
-    const block = this.pool.allocate(BLOCK_BYTES_FIRST);
+  #open(wantedBytes: number): boolean {
+    const bytes = Math.max(BLOCK_BYTES_MIN, Math.min(2 * wantedBytes, BLOCK_BYTES_FIRST));
+    const block = this.pool.allocate(bytes);
     if (block !== 0) this.#adopt(block);
     return block !== 0;
   }
@@ -118,6 +121,8 @@ export class SendBuffer {
   #adopt(block: number): void {
     this.block = block;
     this.#head = 0;
-    this.#capacityBytes = this.pool.blockBytes(block) - GUARD_BYTES;
+    const bytes = this.pool.blockBytes(block);
+    this.#guardBytes = Math.min(GUARD_BYTES, bytes >> 1);
+    this.#capacityBytes = bytes - this.#guardBytes;
   }
 }

@@ -54,20 +54,24 @@ Deno.test("every segment of a send buffer is contiguous and right, at the ring's
   }
 });
 
-Deno.test("a send buffer costs nothing before the first write, and begins with 64 KiB", () => {
+Deno.test("a send buffer costs nothing before the first write, which decides how large it is", () => {
   const { slab, pool } = setUp();
   const buffer = new SendBuffer(slab, pool);
   assertEquals([buffer.block, pool.usedBytes, buffer.freeBytes], [0, 0, 64 * KIB]);
   assertEquals(buffer.span(1 << 20), 64 * KIB);
   buffer.commit(64 * KIB);
   assertEquals(buffer.span(1), 0);
+  const small = new SendBuffer(slab, pool);
+  const before = pool.usedBytes;
+  assertEquals(small.span(100), 100);
+  assertEquals(pool.usedBytes - before, 16 * KIB);
 });
 
 Deno.test("a pool without memory gives no room, and nothing breaks", () => {
   const { slab } = setUp();
   const pool = new BufferPool(1 << 20, 64 * KIB);
   const buffer = new SendBuffer(slab, pool);
-  assertEquals([buffer.span(10), buffer.grow()], [0, false]);
+  assertEquals([buffer.span(64 * KIB), buffer.grow(), pool.usedBytes], [0, false, 0]);
   const receive = new ReceiveBuffer(slab, pool);
   assertEquals([receive.reserve(64 * KIB), receive.reserve(64 * KIB + 1)], [true, false]);
 });

@@ -439,7 +439,7 @@ tcpTest(
     < . 1:1001(1000) ack 1 win 512
     > ...
   `,
-  { poolBytes: 32 << 10 },
+  { poolBytes: 16 << 10 },
 );
 
 tcpTest(
