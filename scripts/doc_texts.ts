@@ -95,6 +95,14 @@ export const KEY_TEXTS: Readonly<Record<string, Readonly<Record<string, KeyText>
       "`off`",
       "Sends an empty packet that often, so that a NAT on the way keeps its entry. 25 suits most.",
     ),
+    NatAddress: key(
+      "`10.9.0.7`, `fd00::7`: addresses, a list, one of each family at most",
+      "the peer knows us by our own addresses",
+      "By which address this peer knows us, where its network has given us another one. Our first " +
+        "`Address` of that family is translated to it in what goes to the peer, and back in what " +
+        "comes from it; the peer has it among its AllowedIPs. It covers TCP, UDP, ICMP and what " +
+        "errors quote.",
+    ),
   },
   Longhaul: {
     Mode: key(

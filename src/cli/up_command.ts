@@ -10,6 +10,7 @@ import { closeUdpSockets, openUdpSockets } from "../../ffi/udp_open.ts";
 import { isUnixLive } from "../../ffi/unix_socket.ts";
 import type { Log } from "../base/log.ts";
 import { isNamed, toDeviceChange, wipeKeys } from "../config/device_change.ts";
+import { peerNats } from "../config/nat_address.ts";
 import type { DeviceConfig, NodeConfig } from "../config/types.ts";
 import { formatKeyBase64 } from "../control/key_text.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
@@ -231,6 +232,7 @@ function tellMore(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel, port: numb
 async function setUp(daemon: Daemon, tunnel: Tunnel, changes: HostChanges): Promise<number> {
   const { config, resolver, mtu } = tunnel;
   daemon.peerNames.replace(config.device.peers);
+  daemon.node.control.policy.replaceNat(peerNats(config));
   daemon.node.apply(toDeviceChange(config.device, (endpoint) => resolver.addressOf(endpoint)));
   wipeKeys(config.device);
   resolver.tell((found) => setEndpoint(daemon, found));
@@ -298,6 +300,7 @@ function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): Reloa
       tunnel.resolver.stop();
       tunnel.resolver = resolver;
       resolver.tell((found) => setEndpoint(daemon, found));
+      daemon.node.control.policy.replaceNat(peerNats(reloader.config));
       if (tunnel.mode.isRootless) {
         daemon.node.configureStack(rootlessStack(reloader.config, tunnel.mtu));
       }

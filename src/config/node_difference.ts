@@ -4,6 +4,7 @@
  */
 import { formatPrefix } from "../control/address_text.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
+import { peerNats } from "./nat_address.ts";
 import { prefixKey } from "./peers.ts";
 import type { NodeConfig } from "./types.ts";
 
@@ -17,6 +18,8 @@ export interface NodeDifference {
   readonly mtu: number | null;
   /** Whether other local services are offered; only a node without an interface has any. */
   readonly hasOtherServices: boolean;
+  /** Whether a peer knows us by other addresses. */
+  readonly hasOtherNat: boolean;
   /** What differs but waits for the next `up`, each as a phrase. */
   readonly deferred: readonly string[];
 }
@@ -37,8 +40,15 @@ export function nodeDifference(before: NodeConfig, after: NodeConfig): NodeDiffe
     routesRemoved: routes.removed,
     mtu,
     hasOtherServices: differs(before, after, (config) => config.longhaul.localServices),
+    hasOtherNat: differs(before, after, natTexts),
     deferred: deferredSettings(before, after),
   };
+}
+
+function natTexts(config: NodeConfig): string[] {
+  return peerNats(config).map(({ publicKey, pairs }) =>
+    [publicKey, ...pairs.flatMap(({ own, theirs }) => [own, theirs])].join()
+  ).sort();
 }
 
 /** The settings that are read when the interface is made. */

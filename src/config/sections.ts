@@ -9,6 +9,7 @@ import type { LocalService } from "../forward/local_services.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
 import { readLocalServices } from "./local_services.ts";
 import { MTU_MAX, MTU_MIN } from "./mtu.ts";
+import { type NatAddressDraft, readNatAddresses } from "./nat_address.ts";
 import { suggestion } from "./nearest.ts";
 import { readServe } from "./serve.ts";
 import { isMode } from "./mode.ts";
@@ -47,11 +48,12 @@ export interface AllowedIpDraft {
 
 /** `[Peer]` under construction. */
 export interface PeerDraft
-  extends Undefinable<Mutable<Omit<PeerConfig, "allowedIps" | "publicKey">>> {
+  extends Undefinable<Mutable<Omit<PeerConfig, "allowedIps" | "natAddresses" | "publicKey">>> {
   publicKey: Uint8Array | undefined;
   /** Whether a PublicKey stands there, right or wrong. */
   hasPublicKey: boolean;
   allowedIps: AllowedIpDraft[];
+  natAddresses: NatAddressDraft[];
   line: number;
   column: number;
 }
@@ -133,7 +135,11 @@ export const PEER_KEYS: KeyTable<PeerDraft> = table<PeerDraft>(
     name: "PersistentKeepalive",
     read: (value, draft) => draft.keepaliveSeconds = readKeepalive(value),
   },
-  unsupported("NatAddress"),
+  {
+    name: "NatAddress",
+    isList: true,
+    read: (value, draft) => draft.natAddresses.push(...readNatAddresses(value)),
+  },
 );
 
 export const LONGHAUL_KEYS: KeyTable<LonghaulDraft> = table<LonghaulDraft>(

@@ -20,6 +20,8 @@ export interface PeerConfig {
   readonly keepaliveSeconds?: number;
   /** Host bits are kept as written; a prefix that several peers claim belongs to the last. */
   readonly allowedIps: readonly Prefix[];
+  /** By which addresses the peer knows us, one of each family at most; absent for our own. */
+  readonly natAddresses?: readonly Uint8Array[];
   /** The line of the file that began the peer. */
   readonly line: number;
 }

@@ -156,7 +156,7 @@ export class Reloader {
       this.#options.onApplied(resolver);
       this.#options.peerNames?.replace(config.device.peers);
       return {
-        changes: [...told, ...interfaceWords(difference), ...this.#serviceWords(difference)],
+        changes: [...told, ...interfaceWords(difference), ...this.#otherWords(difference)],
         notes: [...warnings, ...deferredWords(difference)],
       };
     } finally {
@@ -185,9 +185,13 @@ export class Reloader {
     return told;
   }
 
-  /** Local services are those of a userspace stack: with an interface nobody asks for them. */
-  #serviceWords({ hasOtherServices }: NodeDifference): string[] {
-    return hasOtherServices && !this.#options.hasInterface ? ["other local services"] : [];
+  /** What `onApplied` has brought about. */
+  #otherWords({ hasOtherServices, hasOtherNat }: NodeDifference): string[] {
+    const words: string[] = [];
+    // Local services are those of a userspace stack: with an interface nobody asks for them.
+    if (hasOtherServices && !this.#options.hasInterface) words.push("other local services");
+    if (hasOtherNat) words.push("other addresses by which peers know us");
+    return words;
   }
 
   #read(): { config: NodeConfig; warnings: string[] } {

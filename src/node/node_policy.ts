@@ -14,6 +14,7 @@ import {
 import { type FilterRule, FilterTable } from "../nat/filter.ts";
 import { type NatPair, NatTable } from "../nat/nat_table.ts";
 import { AllowedIps } from "../tables/allowed_ips.ts";
+import { toHex } from "../wireguard/bytes.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
 
 interface NatEntry {
@@ -73,6 +74,22 @@ export class NodePolicy {
     for (const entry of this.#natEntries.filter(isSame)) this.#clear(entry);
     this.#natEntries = this.#natEntries.filter((entry) => !isSame(entry));
     if (pairs.length > 0) this.#natEntries.push({ publicKey, pairs, slot: -1 });
+    this.onPeersChanged();
+  }
+
+  /** Sets the addresses for all peers at once, as `setNat` does for one; those left out have none. */
+  replaceNat(
+    nats: readonly { readonly publicKey: Uint8Array; readonly pairs: readonly NatPair[] }[],
+  ): void {
+    const before = new Map(this.#natEntries.map((entry) => [toHex(entry.publicKey), entry]));
+    this.#natEntries = nats.filter(({ pairs }) => pairs.length > 0).map(({ publicKey, pairs }) => {
+      const key = toHex(publicKey);
+      // A record that stays is never empty meanwhile: a lane would let packets by as they are.
+      const slot = before.get(key)?.slot ?? -1;
+      before.delete(key);
+      return { publicKey, pairs, slot };
+    });
+    for (const entry of before.values()) this.#clear(entry);
     this.onPeersChanged();
   }
 

@@ -20,13 +20,14 @@ function config(lines: string[], allowedIps: string, longhaul = "") {
 }
 
 function difference(before: ReturnType<typeof config>, after: ReturnType<typeof config>) {
-  const { mtu, deferred, hasOtherServices, ...lists } = nodeDifference(before, after);
+  const { mtu, deferred, hasOtherServices, hasOtherNat, ...lists } = nodeDifference(before, after);
   const texts = Object.entries(lists).filter(([, prefixes]) => prefixes.length > 0)
     .map(([name, prefixes]) => [name, prefixes.map(formatPrefix)]);
   return {
     ...Object.fromEntries(texts),
     ...(mtu !== null && { mtu }),
     ...(hasOtherServices && { hasOtherServices }),
+    ...(hasOtherNat && { hasOtherNat }),
     deferred,
   };
 }
