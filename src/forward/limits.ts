@@ -9,6 +9,8 @@ export interface ForwardLimits {
   /** Connections to the host that are being made. */
   readonly dialsMax: number;
   readonly dialsPerClientMax: number;
+  /** Of these, dials to one address: a host that does not answer leaves room for others. */
+  readonly dialsPerTargetMax: number;
   readonly udpFlowsMax: number;
   readonly udpFlowsPerClientMax: number;
   /** Flows of echo requests: one for each program and destination. */
@@ -21,6 +23,7 @@ export const DEFAULT_FORWARD_LIMITS: ForwardLimits = {
   tcpFlowsPerClientMax: 12_288,
   dialsMax: 1024,
   dialsPerClientMax: 256,
+  dialsPerTargetMax: 128,
   udpFlowsMax: 4096,
   udpFlowsPerClientMax: 1024,
   echoFlowsMax: 512,

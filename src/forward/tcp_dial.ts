@@ -58,6 +58,11 @@ export class TcpDial implements HostFlow {
     this.#deadlineMs = nowMs + DIAL_TIMEOUT_MS;
   }
 
+  /** The address that is tried first. */
+  get firstAddress(): Uint8Array {
+    return this.#target.addresses[0];
+  }
+
   /** When the dial is given up. */
   get deadlineMs(): number {
     return this.#deadlineMs;

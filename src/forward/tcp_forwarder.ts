@@ -6,6 +6,7 @@ import { DropReason } from "../base/drop_reason.ts";
 import type { DropCounters } from "../netstack/counters.ts";
 import { Unreachable } from "../netstack/output.ts";
 import type { PendingTcp, TcpAcceptor } from "../netstack/tcp/tcp_socket.ts";
+import { AddressCount } from "./address_count.ts";
 import { ClientQuota } from "./client_quota.ts";
 import type { FlowSlots } from "./flow_slots.ts";
 import type { HostSockets } from "./host_sockets.ts";
@@ -39,6 +40,7 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
   readonly #options: TcpForwarderOptions;
   readonly #clients: ClientQuota;
   readonly #dials = new Map<PendingTcp, TcpDial>();
+  readonly #dialsTo = new AddressCount();
   readonly #flows = new Set<TcpFlow>();
   readonly #queue = new TurnQueue<TcpFlow>((flow, budget) => flow.readHost(budget));
 
@@ -77,7 +79,8 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
       return pending.unreachable(Unreachable.Prohibited);
     }
     const isFull = this.#dials.size >= limits.dialsMax ||
-      this.#dials.size + this.#flows.size >= limits.tcpFlowsMax;
+      this.#dials.size + this.#flows.size >= limits.tcpFlowsMax ||
+      this.#dialsTo.of(target.addresses[0]) >= limits.dialsPerTargetMax;
     if (isFull || !this.#clients.begin(flow.remoteAddress)) {
       // Not refused: the peer sends its SYN again, and by then there may be room.
       counters.drop(DropReason.FlowLimit);
@@ -86,6 +89,7 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
     const dial = new TcpDial(this, pending, target, this.nowMs);
     dial.slot = slots.add(dial);
     this.#dials.set(pending, dial);
+    this.#dialsTo.add(dial.firstAddress);
     this.#options.wantSweep(dial.deadlineMs);
     dial.start();
   }
@@ -99,6 +103,7 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
     const { pending, slot } = dial;
     const client = pending.flow.remoteAddress;
     this.#dials.delete(pending);
+    this.#dialsTo.remove(dial.firstAddress);
     this.#clients.endDial(client);
     const flow = new TcpFlow(this, slot, client, socket);
     slots.replace(slot, flow);
@@ -111,6 +116,7 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
     const { pending, slot } = dial;
     const client = pending.flow.remoteAddress;
     this.#dials.delete(pending);
+    this.#dialsTo.remove(dial.firstAddress);
     this.#options.slots.remove(slot);
     this.#clients.endDial(client);
     this.#clients.endFlow(client);
