@@ -23,6 +23,7 @@ import type { InboundDatagram, InboundError } from "../inbound.ts";
 import type { IpOutput, IpPath, Unreachable } from "../output.ts";
 import { TimerHeap } from "../timer_heap.ts";
 import { Connection, type ConnectionHost } from "./connection.ts";
+import type { CongestionControl } from "./congestion.ts";
 import { Cubic } from "./cubic.ts";
 import { HalfOpenCount } from "./half_open.ts";
 import { IsnGenerator, PortChooser } from "./isn.ts";
@@ -50,6 +51,8 @@ export interface TcpLayerOptions {
   readonly random: RandomSource;
   readonly counters: DropCounters;
   readonly limits?: Partial<TcpLimits>;
+  /** Makes the congestion control of a connection; CUBIC if left out. */
+  readonly makeCongestion?: () => CongestionControl;
 }
 
 /** Nothing is accepted while so much of the pool is in use: new flows are refused first. */
@@ -445,7 +448,7 @@ export class TcpLayer implements ConnectionHost, PendingHost {
       this.#records,
       writer,
       receiver,
-      new Cubic(),
+      this.#options.makeCongestion?.() ?? new Cubic(),
       limits.sentSegmentsMax,
       limits.dataTimeoutMs,
     );
