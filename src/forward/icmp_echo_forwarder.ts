@@ -16,6 +16,7 @@ import {
 } from "../netstack/icmp.ts";
 import { ICMP_HEADER_BYTES, ICMP_REST, IcmpType, Icmpv6Type } from "../wire/icmp.ts";
 import { addressBytes } from "../wire/ip.ts";
+import { type FlowFacts, FlowKind, FlowState } from "./flow_snapshot.ts";
 import type { FlowSlots, HostFlow } from "./flow_slots.ts";
 import type { FlowTargets } from "./flow_targets.ts";
 import { HostError, HostEvent, type HostSockets } from "./host_sockets.ts";
@@ -109,6 +110,11 @@ export class IcmpEchoForwarder implements EchoForwarder {
     else this.#clients.set(String(flow.source), left);
   }
 
+  /** The flows as status shows them. */
+  *facts(): Generator<FlowFacts> {
+    for (const flow of this.#flows.values()) yield flow.facts(this.options.time.nowMs);
+  }
+
   /** Ends every flow. */
   close(): void {
     for (const flow of [...this.#flows.values()]) flow.end();
@@ -185,7 +191,10 @@ export class EchoFlow implements HostFlow {
   readonly #identifier: number;
   readonly #error = new HostError();
   #hopLimit = -1;
+  readonly #startedMs: number;
   #activeMs: number;
+  #toHostBytes = 0;
+  #toPeerBytes = 0;
   #isOver = false;
 
   constructor(owner: IcmpEchoForwarder, parts: EchoFlowParts) {
@@ -196,7 +205,23 @@ export class EchoFlow implements HostFlow {
     this.#owner = owner;
     this.#socket = parts.socket;
     this.#identifier = parts.identifier;
-    this.#activeMs = owner.options.time.nowMs;
+    this.#activeMs = this.#startedMs = owner.options.time.nowMs;
+  }
+
+  /** The flow as status shows it. */
+  facts(nowMs: number): FlowFacts {
+    return {
+      kind: FlowKind.Echo,
+      state: FlowState.Open,
+      client: this.source,
+      clientPort: this.#identifier,
+      destination: this.destination,
+      destinationPort: 0,
+      target: { address: this.destination, port: 0 },
+      ageMs: nowMs - this.#startedMs,
+      toHostBytes: this.#toHostBytes,
+      toPeerBytes: this.#toPeerBytes,
+    };
   }
 
   get #ipVersion(): 4 | 6 {
@@ -221,6 +246,7 @@ export class EchoFlow implements HostFlow {
     }
     if (result === -Errno.EMSGSIZE) result = this.#sendLong(request, at, bytes);
     if (result < 0) this.#owner.options.counters.drop(DropReason.HostSocketFull);
+    else this.#toHostBytes += bytes;
   }
 
   onHostEvents(events: number): void {
@@ -259,6 +285,7 @@ export class EchoFlow implements HostFlow {
     const { icmp, datagramAt, u8 } = this.#owner.options;
     const type = this.#ipVersion === 4 ? IcmpType.EchoReply : Icmpv6Type.EchoReply;
     if (bytes < ICMP_HEADER_BYTES || u8[datagramAt] !== type) return;
+    this.#toPeerBytes += bytes;
     const sequenceAt = datagramAt + ICMP_REST + 2;
     icmp.sendEchoReply(
       this.destination,

@@ -5,6 +5,7 @@
  */
 import type { DropCounters } from "../netstack/counters.ts";
 import type { FlowErrors } from "../netstack/flow_errors.ts";
+import type { FlowFacts } from "./flow_snapshot.ts";
 import { FlowSlots } from "./flow_slots.ts";
 import { IcmpEchoForwarder, type IcmpEchoOptions } from "./icmp_echo_forwarder.ts";
 import type { HostSockets } from "./host_sockets.ts";
@@ -107,6 +108,13 @@ export class LocalForwarder {
     this.#sweepAtMs = Infinity;
     const nextMs = this.#slots.sweep(nowMs);
     this.#sweepAtMs = Math.min(this.#sweepAtMs, nextMs);
+  }
+
+  /** The flows as status shows them. */
+  *facts(): Generator<FlowFacts> {
+    yield* this.tcp.facts();
+    yield* this.udp.facts();
+    if (this.echo !== null) yield* this.echo.facts();
   }
 
   /** Ends every flow. */

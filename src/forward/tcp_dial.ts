@@ -5,6 +5,7 @@
  */
 import { Errno } from "../base/errno.ts";
 import type { PendingTcp } from "../netstack/tcp/tcp_socket.ts";
+import { type FlowFacts, FlowKind, FlowState } from "./flow_snapshot.ts";
 import type { HostFlow } from "./flow_slots.ts";
 import type { HostSockets } from "./host_sockets.ts";
 import { DIAL_TIMEOUT_MS } from "./limits.ts";
@@ -61,6 +62,29 @@ export class TcpDial implements HostFlow {
   /** The address that is tried first. */
   get firstAddress(): Uint8Array {
     return this.#target.addresses[0];
+  }
+
+  /** What is being tried, or what has answered. */
+  get target(): { readonly address: Uint8Array; readonly port: number } {
+    const { addresses, port } = this.#target;
+    return { address: addresses[Math.min(this.#attempt, addresses.length - 1)], port };
+  }
+
+  /** The flow as status shows it. */
+  facts(nowMs: number): FlowFacts {
+    const { flow } = this.pending;
+    return {
+      kind: FlowKind.Tcp,
+      state: FlowState.Dialling,
+      client: flow.remoteAddress,
+      clientPort: flow.remotePort,
+      destination: flow.localAddress,
+      destinationPort: flow.localPort,
+      target: this.target,
+      ageMs: nowMs - (this.#deadlineMs - DIAL_TIMEOUT_MS),
+      toHostBytes: 0,
+      toPeerBytes: 0,
+    };
   }
 
   /** When the dial is given up. */

@@ -10,6 +10,7 @@ import { Errno } from "../base/errno.ts";
 import type { Pieces } from "../netstack/inbound.ts";
 import { TcpEnd } from "../netstack/tcp/tcp_socket.ts";
 import type { PendingTcp, TcpConnection, TcpHandler } from "../netstack/tcp/tcp_socket.ts";
+import { type FlowFacts, FlowKind, FlowState } from "./flow_snapshot.ts";
 import type { HostFlow } from "./flow_slots.ts";
 import { HostEvent, type HostSockets } from "./host_sockets.ts";
 import { HOST_READ_BYTES_MAX, KEEPALIVE_IDLE_MS, STALLED_TIMEOUT_MS } from "./limits.ts";
@@ -51,6 +52,9 @@ export class TcpFlow implements HostFlow, TcpHandler {
   #progressMs: number;
   /** What waited for the peer at the last look; a change is progress too. */
   #unacknowledgedBytes = 0;
+  readonly #startedMs: number;
+  #toHostBytes = 0;
+  #toPeerBytes = 0;
 
   /** `socket` is a connected one of the host; the flow closes it. */
   constructor(
@@ -58,10 +62,36 @@ export class TcpFlow implements HostFlow, TcpHandler {
     readonly slot: number,
     readonly client: Uint8Array,
     socket: number,
+    readonly target: FlowFacts["target"],
   ) {
     this.#owner = owner;
     this.#socket = socket;
-    this.#progressMs = owner.nowMs;
+    this.#progressMs = this.#startedMs = owner.nowMs;
+  }
+
+  /** The flow as status shows it; null before the SYN is answered. */
+  facts(nowMs: number): FlowFacts | null {
+    if (this.#connection === null) return null;
+    const { flow } = this.#connection;
+    return {
+      kind: FlowKind.Tcp,
+      state: this.#state,
+      client: flow.remoteAddress,
+      clientPort: flow.remotePort,
+      destination: flow.localAddress,
+      destinationPort: flow.localPort,
+      target: this.target,
+      ageMs: nowMs - this.#startedMs,
+      toHostBytes: this.#toHostBytes,
+      toPeerBytes: this.#toPeerBytes,
+    };
+  }
+
+  get #state(): FlowState {
+    if (!this.#isConnected) return FlowState.Opening;
+    if (this.#isHostFinished && this.#isPeerFinished) return FlowState.Ending;
+    if (this.#isHostFinished) return FlowState.HostEnded;
+    return this.#isPeerFinished ? FlowState.PeerEnded : FlowState.Open;
   }
 
   /** Answers the peer's SYN; false, and the socket is closed, when it has been withdrawn. */
@@ -140,6 +170,7 @@ export class TcpFlow implements HostFlow, TcpHandler {
         return movedBytes;
       }
       movedBytes += bytes;
+      this.#toPeerBytes += bytes;
       this.#progressMs = this.#owner.nowMs;
       // Less than was asked for is all there was, unless the end stands behind it.
       if (bytes < room && !this.#isEnding) this.#isReadable = false;
@@ -212,6 +243,7 @@ export class TcpFlow implements HostFlow, TcpHandler {
 
   #noteWritten(bytes: number, wantedBytes: number): number {
     if (bytes > 0) this.#progressMs = this.#owner.nowMs;
+    this.#toHostBytes += bytes;
     if (bytes < wantedBytes) this.#isWritable = false;
     return bytes;
   }

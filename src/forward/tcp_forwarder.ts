@@ -8,6 +8,7 @@ import { Unreachable } from "../netstack/output.ts";
 import type { PendingTcp, TcpAcceptor } from "../netstack/tcp/tcp_socket.ts";
 import { AddressCount } from "./address_count.ts";
 import { ClientQuota } from "./client_quota.ts";
+import type { FlowFacts } from "./flow_snapshot.ts";
 import type { FlowSlots } from "./flow_slots.ts";
 import type { HostSockets } from "./host_sockets.ts";
 import { FLOW_TURN_BYTES, type ForwardLimits, TURN_BYTES } from "./limits.ts";
@@ -105,7 +106,7 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
     this.#dials.delete(pending);
     this.#dialsTo.remove(dial.firstAddress);
     this.#clients.endDial(client);
-    const flow = new TcpFlow(this, slot, client, socket);
+    const flow = new TcpFlow(this, slot, client, socket, dial.target);
     slots.replace(slot, flow);
     this.#flows.add(flow);
     if (!flow.accept(pending)) return this.onFlowEnd(flow);
@@ -143,6 +144,15 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
   /** Reads from the host for the flows whose turn it is; whether there is more to read at once. */
   turn(): boolean {
     return this.#queue.run(TURN_BYTES, FLOW_TURN_BYTES);
+  }
+
+  /** The flows as status shows them, those that are being dialled included. */
+  *facts(): Generator<FlowFacts> {
+    for (const dial of this.#dials.values()) yield dial.facts(this.nowMs);
+    for (const flow of this.#flows) {
+      const facts = flow.facts(this.nowMs);
+      if (facts !== null) yield facts;
+    }
   }
 
   /** Ends every flow with RST. */

@@ -13,6 +13,7 @@ import { IcmpErrorKind as Kind } from "../netstack/inbound.ts";
 import type { FlowError } from "../netstack/flow_errors.ts";
 import type { UdpDatagram, UdpFlow, UdpHandler, UdpSocket } from "../netstack/udp_socket.ts";
 import type { HostFlow } from "./flow_slots.ts";
+import { type FlowFacts, FlowKind, FlowState } from "./flow_snapshot.ts";
 import { HostError, HostEvent, type HostSockets } from "./host_sockets.ts";
 import type { UdpMapping } from "./udp_mapping.ts";
 import { passedError, tooBig } from "./passed_errors.ts";
@@ -67,6 +68,9 @@ export class UdpForward implements UdpHandler, HostFlow {
   #isConversation = false;
   #isOver = false;
   #activeMs: number;
+  readonly #startedMs: number;
+  #toHostBytes = 0;
+  #toPeerBytes = 0;
 
   /** `hostSocket` is connected; the flow closes it. */
   constructor(
@@ -76,12 +80,30 @@ export class UdpForward implements UdpHandler, HostFlow {
     flow: UdpFlow,
     hostSocket: number,
     isRouted: boolean,
+    readonly target: FlowFacts["target"],
   ) {
     this.#owner = owner;
     this.#flow = flow;
     this.#hostSocket = hostSocket;
     this.#isRouted = isRouted;
-    this.#activeMs = this.listedMs = owner.nowMs;
+    this.#activeMs = this.listedMs = this.#startedMs = owner.nowMs;
+  }
+
+  /** The flow as status shows it. */
+  facts(nowMs: number): FlowFacts {
+    const { remoteAddress, remotePort, localAddress, localPort } = this.#flow;
+    return {
+      kind: FlowKind.Udp,
+      state: FlowState.Open,
+      client: remoteAddress,
+      clientPort: remotePort,
+      destination: localAddress,
+      destinationPort: localPort,
+      target: this.target,
+      ageMs: nowMs - this.#startedMs,
+      toHostBytes: this.#toHostBytes,
+      toPeerBytes: this.#toPeerBytes,
+    };
   }
 
   /** Whether the flow is over. */
@@ -138,6 +160,7 @@ export class UdpForward implements UdpHandler, HostFlow {
       }
       moved++;
       this.#isReplied = true;
+      this.#toPeerBytes += bytes;
       // What the link has no room for is counted there.
       this.#socket?.send(datagramAt, bytes);
     }
@@ -178,6 +201,7 @@ export class UdpForward implements UdpHandler, HostFlow {
     }
     if (result === -Errno.EMSGSIZE && this.#isRouted) result = this.#sendLong(datagram, at, bytes);
     if (result < 0) this.#owner.onDropped(1);
+    else this.#toHostBytes += bytes;
   }
 
   #setHopLimit(hopLimit: number): void {

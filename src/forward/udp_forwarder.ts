@@ -8,6 +8,7 @@ import type { DropCounters } from "../netstack/counters.ts";
 import type { FlowError, FlowErrors } from "../netstack/flow_errors.ts";
 import type { UdpDatagram, UdpFlow, UdpForwarder } from "../netstack/udp_socket.ts";
 import { UdpVerdict } from "../netstack/udp_socket.ts";
+import type { FlowFacts } from "./flow_snapshot.ts";
 import type { FlowSlots, HostFlow } from "./flow_slots.ts";
 import type { HostSockets } from "./host_sockets.ts";
 import type { ForwardLimits } from "./limits.ts";
@@ -138,6 +139,13 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
     return this.#queue.run(TURN_DATAGRAMS, FLOW_DATAGRAMS);
   }
 
+  /** The flows as status shows them. */
+  *facts(): Generator<FlowFacts> {
+    for (const flows of this.#clients.values()) {
+      for (const flow of flows) yield flow.facts(this.nowMs);
+    }
+  }
+
   /** Ends every flow. */
   close(): void {
     for (const flows of [...this.#clients.values()]) {
@@ -174,7 +182,7 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
       ? this.host.connectUdp(target.address, target.port, slot)
       : this.#connectRouted(mapping, target, slot);
     if (socket >= 0) {
-      const forward = new UdpForward(this, slot, client, flow, socket, isRouted);
+      const forward = new UdpForward(this, slot, client, flow, socket, isRouted, target);
       forward.mapping = mapping;
       slots.replace(slot, forward);
       this.#enlist(forward);

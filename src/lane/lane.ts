@@ -89,6 +89,8 @@ export class Lane {
   onSocketsChanged: () => void = () => {};
   /** Called when main has written another config for the stack. */
   onStackChanged: () => void = () => {};
+  /** Called when main wants a snapshot of the forwarded flows. */
+  onFlowsWanted: () => void = () => {};
   /** Sockets of the host that forward to and from the stack. */
   hostWork: HostWork | null = null;
 
@@ -396,6 +398,10 @@ export class Lane {
       this.#notice(LaneNotice.Sockets);
     }
     if ((bits & LaneCommand.Stack) !== 0) this.onStackChanged();
+    if ((bits & LaneCommand.Flows) !== 0) {
+      this.onFlowsWanted();
+      this.#notice(LaneNotice.Flows);
+    }
     if ((bits & LaneCommand.ForgetKeys) !== 0) this.context.stage.forgetKeys();
     if ((bits & LaneCommand.Stop) !== 0) this.isStopping = true;
   }

@@ -61,7 +61,14 @@ export const LaneField = {
  * Requests to the lane as a whole. They do not go through the mailbox, where a request for a peer
  * that has to wait for the socket would hold them up.
  */
-export const LaneCommand = { Beat: 1, Sockets: 2, Stop: 4, ForgetKeys: 8, Stack: 16 } as const;
+export const LaneCommand = {
+  Beat: 1,
+  Sockets: 2,
+  Stop: 4,
+  ForgetKeys: 8,
+  Stack: 16,
+  Flows: 32,
+} as const;
 /** Notices from the lane as a whole: bits of the event mailbox's last subject. */
 export const LaneNotice = {
   Sockets: 1,
@@ -73,6 +80,8 @@ export const LaneNotice = {
   TunFallback: 16,
   /** A watched address has been active: `ActivityWatch`. */
   Activity: 32,
+  /** A snapshot of the forwarded flows is written. */
+  Flows: 64,
 } as const;
 
 const LANE_BLOCK_BYTES = 256;

@@ -9,6 +9,7 @@ import { releasePages } from "../../ffi/pages.ts";
 import { openFilesMax } from "../../ffi/process.ts";
 import { systemRandom } from "../../ffi/random.ts";
 import { BulkTransfers } from "../forward/bulk_transfer.ts";
+import { writeFlowSnapshot } from "../forward/flow_snapshot.ts";
 import { DEFAULT_FORWARD_LIMITS, type ForwardLimits } from "../forward/limits.ts";
 import { LocalForwarder } from "../forward/local_forwarder.ts";
 import type { HostWork } from "../lane/ports.ts";
@@ -109,6 +110,11 @@ export class LaneStack implements HostWork {
     this.#forwarder.setReachable(config);
     this.#setDestinations();
     if (config.bulk !== undefined) this.#bulk.begin(config.bulk);
+  }
+
+  /** Writes down the flows for main. */
+  writeFlows(): void {
+    writeFlowSnapshot(this.#parts.slab, this.#plan.flowsAt, this.#forwarder.facts());
   }
 
   poll(nowMs: number): boolean {

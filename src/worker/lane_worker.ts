@@ -92,6 +92,7 @@ class LaneHost {
     this.#lane.onSocketsChanged = () => this.#changeSockets();
     this.#epoll.add(start.laneBellFd, EPOLLIN, Token.Bell);
     this.#lane.onStackChanged = () => this.#stack?.configure();
+    this.#lane.onFlowsWanted = () => this.#stack?.writeFlows();
     if (start.tunFd >= 0) this.#epoll.add(start.tunFd, EPOLLIN, Token.Tun);
     this.#lane.hostWork = this.#stack;
     if (this.#stack !== null) this.#epoll.add(this.#stack.hostFd, EPOLLIN, Token.Host);

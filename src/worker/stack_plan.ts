@@ -1,6 +1,7 @@
 /** How the memory of a lane's stack (`LanePlan.stackAt`) is divided. */
 import { HOST_SOCKET_SCRATCH_BYTES } from "../../ffi/host_socket.ts";
 import { BULK_REPORT_BYTES } from "../forward/bulk_report.ts";
+import { FLOW_SNAPSHOT_BYTES } from "../forward/flow_snapshot.ts";
 import { LinkEndpoint } from "../netstack/link_endpoint.ts";
 import { STACK_CONFIG_BYTES } from "./stack_config.ts";
 
@@ -15,6 +16,8 @@ export interface StackPlan {
   readonly configAt: number;
   /** What a bulk transfer has done: `BulkReport`. */
   readonly bulkReportAt: number;
+  /** A snapshot of the forwarded flows. */
+  readonly flowsAt: number;
   readonly hostSocketsAt: number;
   /** Where datagrams of the host are read to. */
   readonly datagramAt: number;
@@ -34,6 +37,7 @@ export function planStack(stackAt: number): StackPlan {
   const plan = {
     configAt: reserve(STACK_CONFIG_BYTES),
     bulkReportAt: reserve(BULK_REPORT_BYTES),
+    flowsAt: reserve(FLOW_SNAPSHOT_BYTES),
     hostSocketsAt: reserve(HOST_SOCKET_SCRATCH_BYTES),
     datagramAt: reserve(DATAGRAM_BYTES_MAX),
     linkAt: reserve(LinkEndpoint.bytes()),
