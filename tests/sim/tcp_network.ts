@@ -24,6 +24,8 @@ export interface LinkFaults {
   /** How much later a reordered packet arrives, at most. */
   readonly reorderMs?: number;
   readonly corrupted?: number;
+  /** Whether everything is lost at that time. */
+  readonly isDown?: (nowMs: number) => boolean;
   /** The bottleneck; unlimited when left out. */
   readonly bytesPerMs?: number;
   /** What waits before the bottleneck at most. */
@@ -94,7 +96,10 @@ export class SimHost implements IpOutput {
   readonly layer: TcpLayer;
   readonly gso: boolean;
   isFull = false;
-  /** Packets and bytes of IP that were sent. */
+  /** Until then it does nothing: packets wait for it, and timers (a pause of the process). */
+  pausedUntilMs = 0;
+  readonly #waiting: Uint8Array[] = [];
+  /** Packets that were sent. */
   packetsOut = 0;
   readonly #headerAt: number;
   readonly #packetAt: number;
@@ -165,8 +170,11 @@ export class SimHost implements IpOutput {
 
   sendUnreachable(): void {}
 
-  /** Takes packets that have arrived at one moment. */
-  receive(packets: readonly Uint8Array[], nowMs: number): void {
+  /** Takes packets that have arrived at one moment, or keeps them until the pause is over. */
+  receive(arrived: readonly Uint8Array[], nowMs: number): void {
+    this.#waiting.push(...arrived);
+    if (nowMs < this.pausedUntilMs) return;
+    const packets = this.#waiting.splice(0);
     // Of what may be corrupted nothing is known.
     if (!this.network.hasChecksums) {
       for (const packet of packets) this.#offered.onReceived(new DataView(packet.buffer));
@@ -288,7 +296,7 @@ export class TcpNetwork {
   /** A packet leaves `from`. */
   send(from: SimHost, bytes: Uint8Array): void {
     const faults = this.#faults.get(from)!;
-    if (this.#happens(faults.lost)) {
+    if (faults.isDown?.(this.nowMs) || this.#happens(faults.lost)) {
       this.lostCount++;
       return;
     }
@@ -342,8 +350,8 @@ export class TcpNetwork {
     while (!isDone()) {
       const nextMs = Math.min(
         this.#heap.length > 0 ? this.#heap[0].atMs : Infinity,
-        this.a.layer.nextTimeoutMs(),
-        this.b.layer.nextTimeoutMs(),
+        this.#timeoutOf(this.a),
+        this.#timeoutOf(this.b),
         this.tickMs === Infinity
           ? Infinity
           : (Math.floor(this.nowMs / this.tickMs) + 1) * this.tickMs,
@@ -352,6 +360,7 @@ export class TcpNetwork {
       this.nowMs = Math.max(this.nowMs, nextMs);
       this.#arrivals();
       for (const host of [this.a, this.b]) {
+        if (this.nowMs < host.pausedUntilMs) continue;
         if (host.layer.nextTimeoutMs() <= this.nowMs) host.layer.onTimeout(this.nowMs);
       }
       this.#turn();
@@ -365,12 +374,19 @@ export class TcpNetwork {
       const packet = this.#pop();
       due.get(packet.to)!.push(packet.bytes);
     }
-    for (const [host, packets] of due) if (packets.length > 0) host.receive(packets, this.nowMs);
+    for (const [host, packets] of due) host.receive(packets, this.nowMs);
+  }
+
+  /** When something is to be done at one end without a packet. */
+  #timeoutOf(host: SimHost): number {
+    const timeoutMs = host.layer.nextTimeoutMs();
+    return this.nowMs < host.pausedUntilMs ? host.pausedUntilMs : timeoutMs;
   }
 
   #turn(): void {
     this.onMoment();
     for (const host of [this.a, this.b]) {
+      if (this.nowMs < host.pausedUntilMs) continue;
       for (let i = 0; host.layer.hasOutput && i < 1000; i++) host.layer.flush(this.nowMs);
     }
   }

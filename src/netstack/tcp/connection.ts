@@ -206,6 +206,8 @@ export class Connection implements TcpConnection, PieceTaker {
     if (this.#isDetached || this.#hasEnded) return;
     this.#isDetached = true;
     this.#detachedMs = this.host.nowMs;
+    const { loss } = this.sender;
+    loss.timeoutMs = Math.min(loss.timeoutMs, this.host.limits.detachedTimeoutMs);
     if (this.#pendingEnd >= 0) return this.#settleEnd();
     // RFC 9293 section 3.6.1: RST shows that data which was received and not read is lost.
     if (this.state === TcpState.SynSent || this.receiver.readableBytes > 0) {

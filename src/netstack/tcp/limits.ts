@@ -26,8 +26,13 @@ export interface TcpLimits {
   readonly synTimeoutMs: number;
   /** How often a SYN-ACK is sent again: after 1, 2, 4, 8 and 16 s. */
   readonly synAckRetries: number;
-  /** R2 for data (RFC 9293 SHLD-11: "at least 100 seconds"): how long nothing may be acknowledged. */
+  /**
+   * R2 for data (RFC 9293 SHLD-11: "at least 100 seconds"): how long nothing may be acknowledged. A
+   * machine that sleeps or roams comes back after minutes; kernels wait as long.
+   */
   readonly dataTimeoutMs: number;
+  /** The same for a connection that its application has closed. */
+  readonly detachedTimeoutMs: number;
   /** Longest delay of an acknowledgment. RFC 9293 MUST-40: "less than 0.5 seconds". */
   readonly delayedAckMs: number;
   /** Time between keepalive probes that are not answered, and how many of them end a connection. */
@@ -56,7 +61,8 @@ export const DEFAULT_TCP_LIMITS: TcpLimits = {
   finWait2Ms: 60_000,
   synTimeoutMs: 180_000,
   synAckRetries: 5,
-  dataTimeoutMs: 180_000,
+  dataTimeoutMs: 900_000,
+  detachedTimeoutMs: 120_000,
   delayedAckMs: 40,
   keepaliveIntervalMs: 75_000,
   keepaliveProbes: 9,

@@ -59,9 +59,11 @@ export class LossDetector {
   #tlpIsRetransmission = false;
   #persistCount = 0;
   #persistStartMs = -1;
+  /** When the first probe of a closed window that was not answered has left. */
+  #askedMs = -Infinity;
 
   /** `timeoutMs`: how long the other end may fail to answer before the connection is over. */
-  constructor(sender: Sender, readonly timeoutMs: number) {
+  constructor(sender: Sender, public timeoutMs: number) {
     this.#sender = sender;
   }
 
@@ -134,6 +136,10 @@ export class LossDetector {
    */
   onTimer(nowMs: number, heardMs: number): boolean {
     const { timer } = this;
+    // Time in which the machine slept does not count: nobody could be asked.
+    const lateMs = Math.max(nowMs - this.deadlineMs, 0);
+    this.#progressMs += lateMs;
+    this.#askedMs += lateMs;
     this.timer = LossTimer.None;
     this.deadlineMs = Infinity;
     if (timer === LossTimer.Reorder) {
@@ -405,7 +411,8 @@ export class LossDetector {
   /** A window too small to be used is used after all; a closed one is asked about. */
   #probeWindow(nowMs: number, heardMs: number): boolean {
     const sender = this.#sender;
-    if (this.#persistCount > 0 && nowMs - heardMs >= this.timeoutMs) return false;
+    if (heardMs >= this.#askedMs) this.#askedMs = nowMs;
+    if (nowMs - this.#askedMs >= this.timeoutMs) return false;
     this.#persistCount++;
     this.#persistStartMs = nowMs;
     const room = (sender.sndUna + sender.sndWnd - sender.sndNxt) | 0;

@@ -138,7 +138,7 @@ tcpTest(
     > ...
     = end TimedOut
   `,
-  { limits: { dataTimeoutMs: 100_000 } },
+  { limits: { detachedTimeoutMs: 100_000 } },
 );
 
 tcpTest(
