@@ -63,6 +63,22 @@ Deno.test("without --json demo tells each transfer and ends with a table", async
   assert(!stdout.includes("\x1b"), "no colours where there is no terminal");
 });
 
+Deno.test({
+  name: "on a terminal demo draws bars and never asks for a permission",
+  ...requires("script"),
+  async fn() {
+    const argv = command(...SHORT).filter((word) => word !== "--no-prompt");
+    const line = argv.map((word) => `'${word}'`).join(" ");
+    const { code, stdout } = await run(["script", "-qec", line, "/dev/null"], {
+      timeoutMs: 60_000,
+      env: { TERM: "xterm" },
+    });
+    assertEquals(code, 0, stdout);
+    assert(stdout.includes("\r\x1b[K") && stdout.includes("█"), stdout);
+    assert(stdout.includes("every byte right") && !/Deno requests|Allow\?/.test(stdout), stdout);
+  },
+});
+
 Deno.test("demo refuses what it cannot mean", async () => {
   for (const args of [["--seconds", "0"], ["--seconds", "61"], ["--seconds", "x"], ["word"]]) {
     const { code, stderr } = await longhaul(["demo", ...args]);
