@@ -89,6 +89,8 @@ export interface RootlessOptions {
   readonly mode?: string;
   /** Descriptors that the node may have open. */
   readonly openFiles?: number;
+  /** Addresses that the other end knows the node by, IPv4 and IPv6, in the place of its own. */
+  readonly knownAs?: readonly [string, string];
   /** What the other end may reach through the node beside its own addresses. */
   readonly served?: readonly string[];
   /** Called before the rootless node starts, with its namespace. */
@@ -110,9 +112,10 @@ export async function startRootless(
   );
   const [homeKey, awayKey] = [newKeyPair(), newKeyPair()];
   const kernel = await NodeProcess.start(net, options.kind ?? "wireguard-go", away);
+  const [homeV4, homeV6] = options.knownAs ?? [INNER_V4, INNER_V6];
   const homePeer = {
     publicKey: homeKey.publicKey,
-    allowedIps: [`${INNER_V4}/32`, `${INNER_V6}/128`, ...options.served ?? []],
+    allowedIps: [`${homeV4}/32`, `${homeV6}/128`, ...options.served ?? []],
   };
   await kernel.configure({ privateKey: awayKey.privateKey, listenPort: 51_820 }, [homePeer]);
   const mtu = options.mtu ?? 1420;
@@ -120,6 +123,7 @@ export async function startRootless(
     `address add ${AWAY_V4}/24 dev ${kernel.name}`,
     `address add ${AWAY_V6}/64 dev ${kernel.name} nodad`,
     `link set ${kernel.name} up mtu ${mtu}`,
+    ...(options.knownAs ?? []).map((address) => `route add ${address} dev ${kernel.name}`),
   ]);
   const sandbox = makeSandbox(net);
   const name = net.interfaceName();
@@ -136,6 +140,7 @@ PublicKey = ${awayKey.publicKey}
 AllowedIPs = ${AWAY_V4}/32, ${AWAY_V6}/128
 Endpoint = 192.0.2.2:51820
 PersistentKeepalive = 1
+${options.knownAs === undefined ? "" : `NatAddress = ${options.knownAs.join(", ")}`}
 
 [Longhaul]
 ${longhaul.join("\n")}
@@ -151,7 +156,7 @@ ${longhaul.join("\n")}
   const limit = options.openFiles === undefined ? [] : ["prlimit", `--nofile=${options.openFiles}`];
   const up = Foreground.start(net, home, [...limit, ...argv]);
   await up.says(/ is up, UDP port /);
-  await pingUntilAnswered(away, INNER_V4);
+  await pingUntilAnswered(away, homeV4);
   return { up, name, file, home, away, kernel, sandbox };
 }
 
