@@ -179,15 +179,14 @@ tcpTest(
     ${passive({ win: 0 })}
     write 100
     > nothing
-    +.2~+1.2 > ...
-    < . 1:1(0) ack 1 win 0
-  `.replace("+.2~+1.2 > ...", "+1.2 > ...") + Array.from({ length: 12 }, () => `
-    +121 > ...
-    < . 1:1(0) ack 1 win 0
-  `).join("") + `
-    state Established
+    ${
+    [.2, .4, .8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 60, 60, 60].map((seconds) => `
+      +${seconds} > . 0:0(0) ack 1
+      < . 1:1(0) ack 1 win 0
+    `).join("")
+  }
     < . 1:1(0) ack 1 win 512
-    > ...
+    > P. 1:101(100) ack 1
     < . 1:1(0) ack 101 win 512
     unacked 0
   `,
@@ -224,12 +223,11 @@ tcpTest(
   `
     ${passive({ win: 8 })}
     write 4000
-    > . 1:1025(1024) ack 1
-  `.replace("> . 1:1025(1024) ack 1", "> . 1:1001(1000) ack 1") + `
+    > . 1:1001(1000) ack 1
     < P. 1:11(10) ack 1 win 0
-    > ...
+    > . 1001:1001(0) ack 11
     < . 1:1(0) ack 1 win 512
-    > ...
+    > . 1001:1001(0) ack 11
     < . 11:11(0) ack 1001 win 0
     > nothing
   `,
