@@ -17,6 +17,7 @@ import { listenUnix } from "../../ffi/unix_socket.ts";
 import { MTU_DEFAULT } from "../config/mtu.ts";
 import type { OffloadConfig } from "../config/offload.ts";
 import type { Log } from "../base/log.ts";
+import { flowFields, FLOWS_REQUEST } from "../control/flow_report.ts";
 import { reportFields, STATS_REQUEST } from "../control/node_report.ts";
 import { PeerNames } from "../control/peer_names.ts";
 import type { RequestHandler } from "../control/request.ts";
@@ -130,6 +131,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     });
     const requests = new Map<string, RequestHandler>();
     requests.set(STATS_REQUEST, () => reportFields(node.report()));
+    requests.set(FLOWS_REQUEST, async () => {
+      const { flows, missing } = await node.flows();
+      return flowFields(flows, missing);
+    });
     const server = new UapiServer({
       requests,
       reactor: node.reactor,

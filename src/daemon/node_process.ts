@@ -19,6 +19,7 @@ import { NobleCrypto } from "../crypto/noble.ts";
 import type { NoiseCrypto } from "../crypto/noise_crypto.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
 import { BulkReport } from "../forward/bulk_report.ts";
+import { type FlowSnapshot, readFlowSnapshot } from "../forward/flow_snapshot.ts";
 import { LaneCounter } from "../lane/counters.ts";
 import type { SessionLimits } from "../lane/limits.ts";
 import {
@@ -48,6 +49,7 @@ import { EventLog } from "./event_log.ts";
 import { PeerSockets } from "./peer_sockets.ts";
 import { RateMeter } from "./rate_meter.ts";
 import { Reactor } from "./reactor.ts";
+import { SharedRequest } from "./shared_request.ts";
 import { TunWatch } from "./tun_watch.ts";
 import { WorkerSet } from "./worker_set.ts";
 
@@ -115,6 +117,7 @@ export class NodeProcess implements ConfigurationTarget {
   readonly #laneSignal = new EventFd();
   readonly #mainBell: Doorbell;
   readonly #rates = new RateMeter();
+  readonly #flowRequest = new SharedRequest<FlowSnapshot>();
   readonly #eventLog: EventLog;
   readonly #clockWatch: ClockWatch;
   readonly #endpointWatch: EndpointWatch;
@@ -290,6 +293,15 @@ export class NodeProcess implements ConfigurationTarget {
     if (this.#options.tun === null) this.#control.setMtu(stack.mtu);
   }
 
+  /**
+   * The flows that the stack forwards, and how many found no room in the snapshot; none in a node
+   * without a stack. Rejects when the lane does not answer.
+   */
+  flows(): Promise<FlowSnapshot> {
+    if (this.#options.stack === null) return Promise.resolve({ flows: [], missing: 0 });
+    return this.#flowRequest.make(() => this.#control.postToLane(0, LaneCommand.Flows));
+  }
+
   /** What the stack's bulk transfer has done. */
   bulkReport(): BulkReport {
     return new BulkReport(this.#slab, planStack(this.#plan.lanes[0].stackAt).bulkReportAt);
@@ -405,6 +417,10 @@ export class NodeProcess implements ConfigurationTarget {
     if ((bits & LaneNotice.SendFallback) !== 0) {
       this.#fallbacks.add("udp-gso");
       this.#options.log.warn("the network device cannot segment UDP: datagrams now go one by one");
+    }
+    if ((bits & LaneNotice.Flows) !== 0) {
+      const { flowsAt } = planStack(this.#plan.lanes[0].stackAt);
+      this.#flowRequest.answer(() => readFlowSnapshot(this.#slab, flowsAt));
     }
     if ((bits & LaneNotice.TunFallback) !== 0) {
       this.#fallbacks.add("tun-gro");

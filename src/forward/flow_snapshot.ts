@@ -50,6 +50,13 @@ export interface FlowFacts {
   readonly toPeerBytes: number;
 }
 
+/** What main reads. */
+export interface FlowSnapshot {
+  readonly flows: readonly FlowFacts[];
+  /** Flows that found no room. */
+  readonly missing: number;
+}
+
 const HEADER_BYTES = 64;
 const RECORD_BYTES = 96;
 /** Flows that a snapshot has room for. */
@@ -101,8 +108,8 @@ function writeRecord({ view, u8 }: Slab, at: number, flow: FlowFacts): void {
   if (flow.target !== null) u8.set(flow.target.address, at + TARGET);
 }
 
-/** Main: the flows of a snapshot at `at`, and how many more there were. */
-export function readFlowSnapshot(slab: Slab, at: number): { flows: FlowFacts[]; missing: number } {
+/** Main: the snapshot at `at`. */
+export function readFlowSnapshot(slab: Slab, at: number): FlowSnapshot {
   const count = slab.view.getInt32(at);
   const flows = Array.from({ length: count }, (_, i) => {
     return readRecord(slab, at + HEADER_BYTES + i * RECORD_BYTES);
