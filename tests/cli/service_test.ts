@@ -147,7 +147,7 @@ Deno.test({
 
 Deno.test({
   name: "the sandboxed unit's command brings a tunnel up as its user with one capability, " +
-    "tells systemd, and feeds the watchdog",
+    "tells systemd, feeds the watchdog, and reloads",
   ...requires("root", "tun", "ip", "nsenter", "ping", "setpriv", "unshare", "mount", "systemctl"),
   async fn() {
     await using net = new Net();
@@ -210,6 +210,14 @@ Deno.test({
       15_000,
       () => systemd.received.some((text) => text.includes("1 of 1 peers in session")),
     );
+    const before = systemd.received.length;
+    started.kill("SIGHUP");
+    await waitFor(
+      "systemd hears of the reload and its end",
+      15_000,
+      () => systemd.received.slice(before).some((text) => text.startsWith("READY=1\n")),
+    );
+    assert(systemd.received.slice(before).includes("RELOADING=1"));
     started.kill("SIGTERM");
     assertEquals(await started.ended(), 0);
     assert(systemd.received.at(-1)!.startsWith("STOPPING=1\n"), systemd.received.at(-1));
