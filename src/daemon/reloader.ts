@@ -15,19 +15,24 @@ import type { ParseResult } from "../config/parse.ts";
 import type { DeviceConfig, NodeConfig } from "../config/types.ts";
 import { formatPrefix } from "../control/address_text.ts";
 import type { PeerNames } from "../control/peer_names.ts";
-import { RequestError, type RequestField, type RequestHandler } from "../control/request.ts";
+import { RequestError, type RequestHandler } from "../control/request.ts";
 import { wipe } from "../wireguard/bytes.ts";
 import {
   ConfigurationError,
   type ConfigurationTarget,
-  type DeviceChange,
-  type DeviceStatus,
   type Prefix,
 } from "../wireguard/configuration.ts";
 import { KEY_BYTES } from "../wireguard/constants.ts";
 import { divideRoutes, isPartOfEverything, mainTablePrefixes } from "./default_route.ts";
 import type { EndpointResolver } from "./endpoint_resolver.ts";
 import { InterfaceChange } from "./interface_change.ts";
+import {
+  answerOf,
+  deferredWords,
+  deviceWords,
+  interfaceWords,
+  type ReloadOutcome,
+} from "./reload_words.ts";
 import { SetupError } from "./setup_error.ts";
 
 /** The request that reloads; the field `file` may say which file the client means. */
@@ -53,14 +58,6 @@ export interface ReloaderOptions {
   readonly resolveAnew: (device: DeviceConfig) => Promise<EndpointResolver>;
   /** The config is applied; this resolver takes the place of the former one. */
   readonly onApplied: (resolver: EndpointResolver) => void;
-}
-
-/** What a reload did, in words. */
-export interface ReloadOutcome {
-  /** What is different; none when nothing was to be done. */
-  readonly changes: readonly string[];
-  /** What is to be known beside: warnings of the file, settings that wait for the next `up`. */
-  readonly notes: readonly string[];
 }
 
 /** Reloads one after the other; see the module's text. */
@@ -301,48 +298,4 @@ function reasonsOf(error: unknown): readonly string[] {
     error instanceof Error && "errno" in error;
   if (!isExpected) throw error;
   return [error.message];
-}
-
-function answerOf({ changes, notes }: ReloadOutcome): RequestField[] {
-  return [
-    ...changes.map((change): RequestField => ["change", change]),
-    ...notes.map((note): RequestField => ["note", note]),
-  ];
-}
-
-function deviceWords(change: DeviceChange, before: DeviceStatus): string[] {
-  const words: string[] = [];
-  if (change.privateKey !== undefined) words.push("another private key");
-  if (change.listenPort !== undefined) words.push(`UDP port ${change.listenPort}`);
-  if (change.fwmark !== undefined) words.push(`fwmark ${change.fwmark || "off"}`);
-  const known = new Set(before.peers.map((peer) => peer.publicKey.join()));
-  const removed = change.peers.filter((peer) => peer.remove).length;
-  const added = change.peers.filter((peer) => !known.has(peer.publicKey.join())).length;
-  const changed = change.peers.length - removed - added;
-  if (added > 0) words.push(`${count(added, "peer")} added`);
-  if (removed > 0) words.push(`${count(removed, "peer")} removed`);
-  if (changed > 0) words.push(`${count(changed, "peer")} changed`);
-  return words;
-}
-
-function interfaceWords(difference: NodeDifference): string[] {
-  const words = [
-    ...difference.addressesAdded.map((prefix) => `address ${formatPrefix(prefix)} added`),
-    ...difference.addressesRemoved.map((prefix) => `address ${formatPrefix(prefix)} removed`),
-  ];
-  if (difference.mtu !== null) words.push(`MTU ${difference.mtu}`);
-  const { routesAdded, routesRemoved } = difference;
-  if (routesAdded.length > 0) words.push(`${count(routesAdded.length, "route")} added`);
-  if (routesRemoved.length > 0) words.push(`${count(routesRemoved.length, "route")} removed`);
-  return words;
-}
-
-function deferredWords({ deferred }: NodeDifference): string[] {
-  return deferred.map((what) =>
-    `${what} cannot change while the interface runs: it comes with the next up`
-  );
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
