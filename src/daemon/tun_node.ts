@@ -35,7 +35,7 @@ import type {
   DeviceChange,
   DeviceStatus,
 } from "../wireguard/configuration.ts";
-import type { DeviceEvent } from "../wireguard/events.ts";
+import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
 import { rehearseHandshake } from "../wireguard/rehearsal.ts";
 import { ClockWatch } from "./clock_watch.ts";
 import { EndpointWatch } from "./endpoint_watch.ts";
@@ -254,6 +254,13 @@ export class TunNode implements ConfigurationTarget {
     return reports;
   }
 
+  /** The device is at work when it tells of an event: it is asked afterwards. */
+  #noteEndpoint({ publicKey }: DeviceEvent): void {
+    if (publicKey === null) return;
+    const key = publicKey.slice();
+    queueMicrotask(() => this.#guard(() => this.#endpointWatch.note(key)));
+  }
+
   #onBeat(isAlive: boolean): void {
     const nowMs = systemClock.nowMs();
     const peers = [...this.#control.device.traffic()];
@@ -291,6 +298,7 @@ export class TunNode implements ConfigurationTarget {
       },
       log: (event) => {
         eventLog.write(event);
+        if (event.code === DeviceEventCode.SessionEstablished) this.#noteEndpoint(event);
         this.#options.onEvent?.(event);
       },
       onLaneNotice: (_lane, bits) => this.#onLaneNotice(bits),
