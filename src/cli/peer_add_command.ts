@@ -8,7 +8,7 @@ import { hostName } from "../../ffi/environment.ts";
 import { exists } from "../../ffi/files.ts";
 import { systemRandom } from "../../ffi/random.ts";
 import { isNamed } from "../config/device_change.ts";
-import { Diagnostics } from "../config/diagnostic.ts";
+import { Diagnostics, quote } from "../config/diagnostic.ts";
 import { appendPeer } from "../config/edit.ts";
 import { overlaps } from "../config/next_address.ts";
 import { formatOtherEnd, KEEPALIVE_SECONDS, type OtherEnd } from "../config/other_end.ts";
@@ -122,7 +122,9 @@ function readWanted(text: string, flags: Flags): Wanted {
     .filter((item) => item !== "").map((item) => {
       const prefix = parsePrefix(item);
       if (prefix !== null) return prefix;
-      throw new UsageError(`--allowed-ips: expected prefixes such as 10.0.0.0/24, found "${item}"`);
+      throw new UsageError(
+        `--allowed-ips: expected prefixes such as 10.0.0.0/24, found ${quote(item)}`,
+      );
     });
   const endpoint = flags.text("endpoint");
   if (endpoint === undefined) return { name, asked, endpoint: null, endpointText: "" };

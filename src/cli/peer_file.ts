@@ -2,7 +2,7 @@
  * The config file that peers are added to and removed from: which one it is, and how a change gets
  * into it and into the running interface, both or neither.
  */
-import { formatDiagnostic } from "../config/diagnostic.ts";
+import { formatDiagnostic, quote } from "../config/diagnostic.ts";
 import { modeWarning } from "../config/file_name.ts";
 import type { NodeConfig, PeerConfig } from "../config/types.ts";
 import { liveInterfaces } from "../daemon/paths.ts";
@@ -148,14 +148,13 @@ export function findPeer(config: NodeConfig, nameOrKey: string): PeerConfig {
   const { peers } = config.device;
   const named = peers.filter(({ friendlyName }) => friendlyName === nameOrKey);
   if (named.length > 1) {
-    const keys = named.map(({ publicKey }) => formatKeyBase64(publicKey)).join(" or ");
     throw new SetupError(
-      `${named.length} peers are called ${nameOrKey}: name one by its key, ${keys}`,
+      `${named.length} peers are called ${nameOrKey}: say which by its public key (peer list)`,
     );
   }
   const found = named[0] ??
     peers.find(({ publicKey }) => formatKeyBase64(publicKey) === nameOrKey);
   if (found !== undefined) return found;
   const known = peers.flatMap(({ friendlyName }) => friendlyName ?? []);
-  throw new SetupError(`There is no peer ${nameOrKey}${suggestion(nameOrKey, known)}`);
+  throw new SetupError(`There is no peer ${quote(nameOrKey)}${suggestion(nameOrKey, known)}`);
 }

@@ -165,7 +165,7 @@ peerTest("what cannot be meant or done leaves file and interface as they were", 
     [["add", "x", "--endpoint", "nowhere"], 2, /--endpoint: expected a host and a port/],
     [["add", "x", "--file", existing], 1, /exists already/],
     [["add", "x", "--qr", "--file", "/tmp/y"], 2, /not both/],
-    [["remove", "phne"], 1, /no peer phne; did you mean `phone`/],
+    [["remove", "phne"], 1, /no peer `phne`; did you mean `phone`/],
     [["remove", newKeyPair().publicKey], 1, /There is no peer/],
     [["list", "x"], 2, /takes no words/],
   ];
@@ -195,6 +195,33 @@ peerTest("peers that are added at the same time get addresses of their own", asy
     peers.flatMap((peer) => peer.allowedIps.filter((ip) => ip.includes("."))).sort(),
     ["10.9.0.2/32", "10.9.0.3/32", "10.9.0.4/32", "10.9.0.5/32", "10.9.0.6/32"],
   );
+});
+
+peerTest("a key pasted into the wrong place is not told", async (scene) => {
+  const { privateKey } = newKeyPair();
+  const cases = [
+    ["reload", privateKey],
+    ["show", privateKey],
+    ["show", scene.name, privateKey],
+    ["set", scene.name, privateKey],
+    ["set", scene.name, "private-key", privateKey],
+    ["set", scene.name, "peer", privateKey.slice(1)],
+    ["setconf", scene.name, privateKey],
+    ["peer", "remove", privateKey.slice(1), "-i", scene.path],
+    ["peer", "remove", privateKey, "-i", scene.path],
+    ["peer", "add", "x", "--endpoint", privateKey, "-i", scene.path],
+    ["peer", "add", "x", "--endpoint-here", privateKey, "-i", scene.path],
+    ["peer", "add", "x", "--allowed-ips", privateKey, "-i", scene.path],
+    ["peer", "list", "-i", privateKey],
+    ["up", "--mode", privateKey],
+  ];
+  for (const words of cases) {
+    const { code, stdout, stderr } = await longhaul(words, { namespace: scene.spaces[0] });
+    assert(code !== 0, words.join(" "));
+    for (let at = 1; at + 16 < privateKey.length; at += 4) {
+      assert(!(stdout + stderr).includes(privateKey.slice(at, at + 16)), `${words}: ${stderr}`);
+    }
+  }
 });
 
 Deno.test({
