@@ -175,7 +175,8 @@ const SANDBOX = [
   "LockPersonality=yes",
   "RemoveIPC=yes",
   "SystemCallArchitectures=native",
-  "SystemCallFilter=@system-service",
+  // V8 guards its code pages by protection keys where the processor has them.
+  "SystemCallFilter=@system-service pkey_alloc pkey_free pkey_mprotect",
   "SystemCallErrorNumber=EPERM",
   "UMask=0077",
 ];

@@ -14,6 +14,7 @@ import { Foreground, longhaul, writeConfig } from "./longhaul.ts";
 
 const LIBRARY = `/usr/local/lib/longhaul/${VERSION}`;
 const UNITS = "etc/systemd/system";
+const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 
 /** The head of a config with a fresh key, and what is to stand behind it. */
 function config(more = "", keys: KeyPair = newKeyPair()): string {
@@ -85,7 +86,7 @@ Deno.test({
     const elsewhere = writeConfig(net, "wg1", config("PostUp = true\n"));
     await run(["sh", "-c", `cd / && "$@"`, "sh"].concat(
       [Deno.execPath(), "run", "-A", "--no-prompt"],
-      [new URL("../../main.ts", import.meta.url).pathname],
+      [MAIN],
       ["service", "install", `${root}/etc/wireguard/wg0.conf`, "--root-dir", root],
     ));
     const told = await service("install", elsewhere, "--root-dir", root);
@@ -224,3 +225,30 @@ Deno.test({
     assertEquals([...Deno.readDirSync(runtime)], []);
   },
 });
+
+Deno.test({
+  name: "without root it says so before it does anything",
+  ...requires("root", "setpriv"),
+  async fn() {
+    await using net = new Net();
+    const file = writeConfig(net, "wg0", config());
+    const argv = [Deno.execPath(), "run", "--no-prompt", "--allow-ffi", MAIN, "service", "install"];
+    const user = await run(
+      ["setpriv", "--reuid=65534", "--clear-groups", ...argv, file],
+      { mayFail: true, env: { DENO_DIR: await readableCache(net) } },
+    );
+    assertEquals([user.code, user.stderr], [
+      1,
+      "longhaul: service install needs root: call it with sudo\n",
+    ]);
+  },
+});
+
+/** A copy of Deno's module cache that everybody may read. */
+async function readableCache(net: Net): Promise<string> {
+  const { stdout } = await run([Deno.execPath(), "info", "--json"]);
+  const folder = `${net.folder}/cache`;
+  await run(["cp", "-r", JSON.parse(stdout).denoDir, folder]);
+  await run(["chmod", "-R", "a+rX", folder, net.folder]);
+  return folder;
+}
