@@ -97,7 +97,7 @@ async function runPeerAdd(name: string, flags: Flags): Promise<number> {
     : null;
   const keys = newKeys(crypto);
   try {
-    const place = addToFile(file, wanted, keys, address);
+    const place = await addToFile(file, wanted, keys, address);
     const text = formatOtherEnd(otherEnd(wanted, keys, place, {
       name: `${hostName()} ${file.interfaceName}`,
       publicKey: crypto.x25519PublicKey(config.device.privateKey),
@@ -147,14 +147,14 @@ function newKeys(crypto: NoiseCrypto): PeerKeys {
 }
 
 /** Puts the peer into the file and the running interface; returns where it is. */
-function addToFile(
+async function addToFile(
   file: PeerFile,
   wanted: Wanted,
   keys: PeerKeys,
   address: SocketAddress | null,
-): PeerPlace {
+): Promise<PeerPlace> {
   let place: PeerPlace | null = null;
-  editPeerFile(file, ({ text, config }) => {
+  await editPeerFile(file, ({ text, config }) => {
     checkNew(config, wanted);
     place = placePeer(config, wanted.asked);
     if (place === null) throw noRoom(config, file.path);

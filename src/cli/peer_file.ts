@@ -5,6 +5,9 @@
 import { formatDiagnostic, quote } from "../config/diagnostic.ts";
 import { modeWarning } from "../config/file_name.ts";
 import type { NodeConfig, PeerConfig } from "../config/types.ts";
+import { nodeDifference } from "../config/node_difference.ts";
+import { isPartOfEverything } from "../daemon/default_route.ts";
+import { InterfaceChange } from "../daemon/interface_change.ts";
 import { liveInterfaces } from "../daemon/paths.ts";
 import { SetupError } from "../daemon/setup_error.ts";
 import {
@@ -18,12 +21,17 @@ import { withFolderLock } from "../../ffi/file_lock.ts";
 import { formatKeyBase64 } from "../control/key_text.ts";
 import { suggestion } from "../config/nearest.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
-import type { DeviceChange } from "../wireguard/configuration.ts";
+import type { DeviceChange, Prefix } from "../wireguard/configuration.ts";
 import type { FlagSpec } from "./command_spec.ts";
 import { type ConfigPlace, findConfig, parseConfigText } from "./config_file.ts";
 import { changeDevice } from "./device_client.ts";
 import { DEFAULT_INTERFACE, defaultConfigPath } from "./first_config.ts";
-import { configOfTunnel, reloadTunnel, tunnelsWithConfig } from "./reload_command.ts";
+import {
+  configOfTunnel,
+  isServiceCopy,
+  reloadTunnel,
+  tunnelsWithConfig,
+} from "./reload_command.ts";
 
 const CONFIG_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -50,7 +58,9 @@ export function findPeerFile(wanted: string | undefined): PeerFile {
   const isLive = liveInterfaces().includes(interfaceName);
   const running = isLive ? configOfTunnel(interfaceName) : null;
   const isPath = wanted !== undefined && wanted.includes("/");
-  const path = running !== null && !isPath ? running : canonicalPath(place.path) ?? place.path;
+  // What systemd hands to a service is a copy; the file to edit is the one that it was made from.
+  const isAtHome = running !== null && !isServiceCopy(running);
+  const path = isAtHome && !isPath ? running : canonicalPath(place.path) ?? place.path;
   if (!exists(path)) throw new SetupError(`There is no config file ${path}`);
   return { path, interfaceName, isLive, isOwn: running === path };
 }
@@ -100,19 +110,23 @@ export interface PeerEdit {
  * running interface refuses, the file is as it was. Throws `SetupError`. What is worth knowing goes
  * to standard error.
  */
-export function editPeerFile(file: PeerFile, edit: (read: ReadFile) => PeerEdit): void {
+export async function editPeerFile(
+  file: PeerFile,
+  edit: (read: ReadFile) => PeerEdit,
+): Promise<void> {
   const folder = file.path.slice(0, file.path.lastIndexOf("/")) || "/";
-  withFolderLock(folder, () => {
+  await withFolderLock(folder, async () => {
     const read = readPeerFile(file);
     const { text, change } = edit(read);
     // What comes out has to be a config again.
-    parse(text, file.path);
+    const after = parse(text, file.path);
     const mode = fileStatus(file.path)?.mode ?? 0o600;
     const warning = modeWarning(file.path, mode);
     if (warning !== null) console.error(`longhaul: warning: ${warning}`);
     writeFileAtomic(file.path, text, mode);
     try {
-      applyEdit(file, change);
+      if (file.isLive && !file.isOwn) await changeForeign(file, read.config, after, change);
+      else applyEdit(file);
     } catch (error) {
       writeFileAtomic(file.path, read.text, mode);
       throw error;
@@ -120,18 +134,11 @@ export function editPeerFile(file: PeerFile, edit: (read: ReadFile) => PeerEdit)
   });
 }
 
-function applyEdit(file: PeerFile, change: DeviceChange): void {
+/** Has our own `up` load the file again. */
+function applyEdit(file: PeerFile): void {
   const { interfaceName, path } = file;
   if (!file.isLive) {
     console.error(`longhaul: ${path} is changed; ${interfaceName} is not up`);
-    return;
-  }
-  if (!file.isOwn) {
-    changeDevice(interfaceName, change);
-    console.error(
-      `longhaul: ${path} and the running ${interfaceName} are changed; ` +
-        "its routes are yours to change: another program, or another file, runs it",
-    );
     return;
   }
   const reloaded = reloadTunnel(interfaceName, path);
@@ -141,6 +148,36 @@ function applyEdit(file: PeerFile, change: DeviceChange): void {
   }
   for (const note of reloaded.notes) console.error(`longhaul: warning: ${note}`);
   console.error(`longhaul: ${path} and the running ${interfaceName} are changed`);
+}
+
+/**
+ * Changes a device that another program runs, or our own with another file, and the routes into it.
+ * What is refused takes back what was added.
+ */
+async function changeForeign(
+  { interfaceName, path }: PeerFile,
+  before: NodeConfig,
+  after: NodeConfig,
+  change: DeviceChange,
+): Promise<void> {
+  const difference = nodeDifference(before, after);
+  const { table } = after.interface;
+  const isOwn = (route: Prefix) => table !== "auto" || !isPartOfEverything(route);
+  using routes = new InterfaceChange(interfaceName, {
+    ...difference,
+    routesAdded: difference.routesAdded.filter(isOwn),
+  }, after);
+  await routes.add();
+  try {
+    changeDevice(interfaceName, change);
+  } catch (error) {
+    routes.takeBack();
+    throw error;
+  }
+  await routes.remove();
+  console.error(`longhaul: ${path} and the running ${interfaceName} are changed`);
+  if (difference.routesAdded.every(isOwn)) return;
+  console.error("longhaul: warning: the default route comes with the next start of the interface");
 }
 
 /** The peer that a name or a public key means. Throws `SetupError` when there is none. */

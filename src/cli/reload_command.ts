@@ -39,7 +39,18 @@ function runReload(name: string): number {
   for (const note of reloaded.notes) console.error(`longhaul: warning: ${note}`);
   const { changes } = reloaded;
   console.log(changes.length === 0 ? "nothing to change" : changes.join("\n"));
+  if (isServiceCopy(configOfTunnel(name) ?? "")) {
+    console.error(
+      `longhaul: warning: systemd gave this service a copy of its config when it started, and that ` +
+        `is what was loaded; for a changed file: systemctl restart longhaul@${name}`,
+    );
+  }
   return 0;
+}
+
+/** Whether a path is that of a copy which systemd has made for a service (LoadCredential). */
+export function isServiceCopy(path: string): boolean {
+  return path.startsWith("/run/credentials/");
 }
 
 /** What came of a reload: errors, and then nothing has changed, or changes. */

@@ -244,7 +244,7 @@ Deno.test({
     const node = await NodeProcess.start(net, "wireguard-go", space, { name });
     const other = await add("laptop");
     assertEquals(other.code, 0, other.stderr);
-    assert(/routes are yours to change/.test(other.stderr), other.stderr);
+    assert(/and the running \S+ are changed/.test(other.stderr), other.stderr);
     assert(
       /no default route/.test(other.stderr) && !other.stdout.includes("Endpoint"),
       other.stderr,
@@ -252,5 +252,15 @@ Deno.test({
     assertEquals((await node.show()).peers.map((peer) => peer.allowedIps), [["10.9.0.3/32"]]);
     const remove = await longhaul(["peer", "remove", "laptop", "-i", path], options);
     assertEquals([remove.code, (await node.show()).peers.length], [0, 0], remove.stderr);
+    // Routes follow as well, once the interface is up.
+    await net.ip(space, [`link set ${name} up`]);
+    const routes = async () =>
+      (await run(["ip", "-n", space, "route", "show", "dev", name])).stdout.trim();
+    const office = await add("office", "--allowed-ips", "192.168.9.0/24");
+    assertEquals(office.code, 0, office.stderr);
+    assert((await routes()).startsWith("192.168.9.0/24 "), await routes());
+    await longhaul(["peer", "remove", "office", "-i", path], options);
+    assertEquals(await routes(), "");
+    assert(Deno.readTextFileSync(path).startsWith(head));
   },
 });
