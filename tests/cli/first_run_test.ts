@@ -176,6 +176,18 @@ machineTest(
   "script",
 );
 
+machineTest("it ends with its terminal", async (machine) => {
+  const words = unguarded("up").map((word) => `'${word}'`).join(" ");
+  const argv = machine.on(["script", "-qec", words, "/dev/null"]);
+  const up = Foreground.start(machine.net, machine.space, argv);
+  await up.says(/no handshake yet/);
+  up.kill("SIGKILL");
+  await waitFor("the interface has gone", 8000, async () => {
+    return (await machine.sh("ip link show longhaul0 2>&1 || true")).includes("does not exist");
+  });
+  assertEquals(await machine.sh("ls /var/run/wireguard"), "");
+}, "script");
+
 machineTest("without CAP_NET_ADMIN it says what helps, and makes nothing", async (machine) => {
   const drop = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
   const file = writeConfig(machine.net, machine.net.interfaceName(), "[Interface]\n");
