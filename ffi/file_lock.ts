@@ -9,7 +9,7 @@ const LOCK_EX = 2;
 /**
  * Calls `action` while no other process that uses this function is in it with the same folder. Files
  * in it may be replaced meanwhile, which a lock on the file itself would not survive. Blocks until the
- * lock is free; rejects with SystemCallError.
+ * lock is free, so a process takes one at a time; rejects with SystemCallError.
  */
 export async function withFolderLock<T>(
   folder: string,

@@ -68,6 +68,13 @@ nodeTest("show and showconf print what wg prints", KINDS, async (node) => {
   assertEquals([open, config].map((text) => text.includes(key.privateKey)), [tellsKey, tellsKey]);
 });
 
+nodeTest("a zone of an endpoint is told by its name", KINDS.slice(0, 2), async (node) => {
+  await node.set("peer", newKeyPair().publicKey, "endpoint", "[fe80::1%lo]:999");
+  for (const words of [["show", node.name, "dump"], ["showconf", node.name]]) {
+    assert((await bothSay(words)).includes("[fe80::1%lo]:999"));
+  }
+});
+
 Deno.test({
   name: "show all names the interface in each line as wg does",
   ...requires("root", "tun", "ip", "nsenter", "wg", "unshare", "mount", LONGHAUL),
