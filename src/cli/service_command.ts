@@ -57,8 +57,8 @@ export const serviceInstallCommand: CommandSpec = {
     ["service install wg0 --no-start", "the same, from the next boot on"],
   ],
   about: `Two units
-  longhaul@NAME        a user of its own with CAP_NET_ADMIN and /dev/net/tun, nothing else. It gets a
-                       copy of its config at the start: after a change, restart it.
+  longhaul@NAME        a user of its own with CAP_NET_ADMIN and /dev/net/tun, nothing else; what is
+                       changed in its config reaches it by systemctl reload or longhaul reload
   longhaul-quick@NAME  root, for a config with hooks, DNS, SaveConfig, a default route, or a port
                        below 1024
 The one that fits is taken, and why is said. Deno, the program and its modules are copied to

@@ -31,7 +31,13 @@ import type { SocketAddress } from "../wireguard/configuration.ts";
 import { equalBytes, wipe } from "../wireguard/bytes.ts";
 import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
 import type { CommandInput, CommandSpec } from "./command_spec.ts";
-import { type ConfigPlace, findConfig, parseConfigFile, parseConfigText, readConfig } from "./config_file.ts";
+import {
+  type ConfigPlace,
+  findConfig,
+  parseConfigFile,
+  parseConfigText,
+  readConfig,
+} from "./config_file.ts";
 import { guessAddress } from "./endpoint_here.ts";
 import { obtainFirstConfig } from "./first_config.ts";
 import { LOG_FLAGS } from "./log_flags.ts";

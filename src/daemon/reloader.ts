@@ -15,7 +15,7 @@ import type { ParseResult } from "../config/parse.ts";
 import type { DeviceConfig, NodeConfig } from "../config/types.ts";
 import { formatPrefix } from "../control/address_text.ts";
 import type { PeerNames } from "../control/peer_names.ts";
-import { RequestError, type RequestHandler } from "../control/request.ts";
+import { RequestError, type RequestHandler, textOf } from "../control/request.ts";
 import { wipe } from "../wireguard/bytes.ts";
 import {
   ConfigurationError,
@@ -37,6 +37,11 @@ import { SetupError } from "./setup_error.ts";
 
 /** The request that reloads; the field `file` may say which file the client means. */
 export const RELOAD_REQUEST = "reload";
+/**
+ * Its field for the text of a config, in place of the file: a service in a sandbox has a copy that
+ * never changes, and cannot read the file that it was made from.
+ */
+export const TEXT_FIELD = "text";
 /** The request that tells which file the interface runs with, as the field `file`. */
 export const CONFIG_REQUEST = "config";
 
@@ -48,8 +53,11 @@ export interface ReloaderOptions {
   /** Whether there is an interface of the kernel, whose addresses and routes follow the file. */
   readonly hasInterface: boolean;
   readonly node: ConfigurationTarget;
-  /** Reads and parses the file; throws `SystemCallError` or `SetupError` when it cannot. */
-  readonly read: () => ParseResult;
+  /**
+   * Parses a text as the file's, or reads the file where there is none; throws `SystemCallError` or
+   * `SetupError` when it cannot.
+   */
+  readonly read: (text: string | null) => ParseResult;
   readonly peerNames: PeerNames | null;
   readonly log: Log;
   /** Told when a reload begins and, however it went, when it is over. */
@@ -95,7 +103,7 @@ export class Reloader {
             `${this.#options.interfaceName} runs with ${path}, not ${wanted}`,
           ]);
         }
-        return answerOf(await this.reload());
+        return answerOf(await this.reload(textOf(TEXT_FIELD, fields)));
       }],
     ];
   }
@@ -109,22 +117,25 @@ export class Reloader {
     }
   }
 
-  /** Reloads; rejects with `RequestError` and has changed nothing when it cannot. */
-  reload(): Promise<ReloadOutcome> {
+  /**
+   * Reloads, from the file or from a text in its place; rejects with `RequestError` and has changed
+   * nothing when it cannot.
+   */
+  reload(text: string | null = null): Promise<ReloadOutcome> {
     if (!this.#isReady) {
       const { interfaceName } = this.#options;
       return Promise.reject(new RequestError([`${interfaceName} is still coming up: try again`]));
     }
-    const outcome = this.#last.then(() => this.#reload());
+    const outcome = this.#last.then(() => this.#reload(text));
     this.#last = outcome.catch(() => {});
     return outcome;
   }
 
-  async #reload(): Promise<ReloadOutcome> {
+  async #reload(text: string | null): Promise<ReloadOutcome> {
     const { log, path, onReload } = this.#options;
     onReload?.(false);
     try {
-      const outcome = await this.#apply();
+      const outcome = await this.#apply(text);
       const what = outcome.changes.length === 0 ? "nothing to change" : outcome.changes.join(", ");
       log.info(`${path} is loaded again: ${what}`);
       for (const note of outcome.notes) log.warn(note);
@@ -138,8 +149,8 @@ export class Reloader {
     }
   }
 
-  async #apply(): Promise<ReloadOutcome> {
-    const { config, warnings } = this.#read();
+  async #apply(text: string | null): Promise<ReloadOutcome> {
+    const { config, warnings } = this.#read(text);
     const resolver = await this.#options.resolveAnew(config.device);
     let isApplied = false;
     try {
@@ -179,8 +190,8 @@ export class Reloader {
     return told;
   }
 
-  #read(): { config: NodeConfig; warnings: string[] } {
-    const { config, diagnostics } = this.#options.read();
+  #read(text: string | null): { config: NodeConfig; warnings: string[] } {
+    const { config, diagnostics } = this.#options.read(text);
     if (config !== null) return { config, warnings: diagnostics.map(formatDiagnostic) };
     const errors = diagnostics.filter(({ severity }) => severity === "error");
     throw new RequestError(errors.map(formatDiagnostic));

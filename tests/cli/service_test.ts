@@ -212,7 +212,19 @@ Deno.test({
       () => systemd.received.some((text) => text.includes("1 of 1 peers in session")),
     );
     const before = systemd.received.length;
-    started.kill("SIGHUP");
+    // A changed file goes to it through the command of the unit, which root runs outside.
+    Deno.writeTextFileSync(file, `${texts[0]}PersistentKeepalive = 7\n`);
+    const reload = values("ExecReload")[0].replace("/etc/wireguard/", `${root}/etc/wireguard/`);
+    assert(reload.startsWith("+/"), reload);
+    const reloaded = await run(
+      inPlace(root, [
+        ...["sh", "-c", 'mount --bind "$0" /run/wireguard && exec "$@"', runtime],
+        ...["env", "-i", ...values("Environment"), ...reload.slice(1).split(" ")],
+      ]),
+      { namespace: spaces[0], mayFail: true },
+    );
+    assertEquals([reloaded.code, reloaded.stderr], [0, ""]);
+    assertEquals(reloaded.stdout, "1 peer changed\n");
     await waitFor(
       "systemd hears of the reload and its end",
       15_000,
