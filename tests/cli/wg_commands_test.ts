@@ -205,6 +205,28 @@ nodeTest("allowed-ips with signs add and take away", ["longhaul"], async (node) 
   assertEquals(await set("fd00::/64"), ["fd00::/64"]);
 });
 
+nodeTest(
+  "hazard 7: a key file that others can read is used with a warning",
+  ["longhaul"],
+  async (node, net) => {
+    const { privateKey, publicKey } = newKeyPair();
+    const path = `${net.folder}/open`;
+    for (
+      const [text, words] of [
+        [privateKey, ["set", node.name, "private-key", path]],
+        [`[Interface]\nPrivateKey = ${privateKey}\n`, ["setconf", node.name, path]],
+      ] as const
+    ) {
+      Deno.writeTextFileSync(path, text);
+      Deno.chmodSync(path, 0o644);
+      const { code, stderr } = await longhaul([...words]);
+      assertEquals(code, 0, stderr);
+      assert(/warning: .* can be read by every user.*chmod 600/.test(stderr), stderr);
+      assertEquals((await node.show()).publicKey, publicKey);
+    }
+  },
+);
+
 nodeTest("a bad word or file changes nothing and tells no key", ["longhaul"], async (node, net) => {
   const { privateKey, publicKey } = newKeyPair();
   await node.set("listen-port", "15151");
