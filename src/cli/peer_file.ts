@@ -29,6 +29,7 @@ import { DEFAULT_INTERFACE, defaultConfigPath } from "./first_config.ts";
 import {
   configOfTunnel,
   isServiceCopy,
+  reloadFromText,
   reloadTunnel,
   tunnelsWithConfig,
 } from "./reload_command.ts";
@@ -47,8 +48,10 @@ export const INTERFACE_FLAG: FlagSpec = {
 export interface PeerFile extends ConfigPlace {
   /** Whether something runs under the interface's name. */
   readonly isLive: boolean;
-  /** Whether it is this program's `up` with this file. */
+  /** Whether it is this program's `up` with this file, or with a copy of it. */
   readonly isOwn: boolean;
+  /** Whether it is a service that has a copy of the file and cannot read the file itself. */
+  readonly isCopy: boolean;
 }
 
 /** The file that is meant. Throws `SetupError` when there is none, or none that stands out. */
@@ -59,10 +62,11 @@ export function findPeerFile(wanted: string | undefined): PeerFile {
   const running = isLive ? configOfTunnel(interfaceName) : null;
   const isPath = wanted !== undefined && wanted.includes("/");
   // What systemd hands to a service is a copy; the file to edit is the one that it was made from.
-  const isAtHome = running !== null && !isServiceCopy(running);
-  const path = isAtHome && !isPath ? running : canonicalPath(place.path) ?? place.path;
+  const isCopy = running !== null && isServiceCopy(running);
+  const isHere = running !== null && !isCopy && !isPath;
+  const path = isHere ? running : canonicalPath(place.path) ?? place.path;
   if (!exists(path)) throw new SetupError(`There is no config file ${path}`);
-  return { path, interfaceName, isLive, isOwn: running === path };
+  return { path, interfaceName, isLive, isOwn: running === path || isCopy, isCopy };
 }
 
 function onlyPlace(): ConfigPlace {
@@ -141,7 +145,9 @@ function applyEdit(file: PeerFile): void {
     console.error(`longhaul: ${path} is changed; ${interfaceName} is not up`);
     return;
   }
-  const reloaded = reloadTunnel(interfaceName, path);
+  const reloaded = file.isCopy
+    ? reloadFromText(interfaceName, path)
+    : reloadTunnel(interfaceName, path);
   if (reloaded === "foreign") throw new SetupError(`${interfaceName} has just ended`);
   if (reloaded.errors.length > 0) {
     throw new SetupError(`${interfaceName} refuses: ${reloaded.errors.join("\n")}`);

@@ -69,7 +69,7 @@ export function reloadTunnel(name: string, path?: string): Reloaded | "foreign" 
 }
 
 /** Reloads a tunnel with the text of a file that its process cannot read. */
-function reloadFromText(name: string, file: string): Reloaded | "foreign" {
+export function reloadFromText(name: string, file: string): Reloaded | "foreign" {
   return ask(name, textFields(TEXT_FIELD, readTextFile(file, CONFIG_BYTES_MAX)));
 }
 
