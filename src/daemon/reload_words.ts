@@ -37,16 +37,18 @@ export function deviceWords(change: DeviceChange, before: DeviceStatus): string[
   return words;
 }
 
-/** What a change of the interface comes to. */
-export function interfaceWords(difference: NodeDifference): string[] {
+/** What a change of the interface comes to, with the number of its routes. */
+export function interfaceWords(
+  difference: NodeDifference,
+  routes: { readonly added: number; readonly removed: number },
+): string[] {
   const words = [
     ...difference.addressesAdded.map((prefix) => `address ${formatPrefix(prefix)} added`),
     ...difference.addressesRemoved.map((prefix) => `address ${formatPrefix(prefix)} removed`),
   ];
   if (difference.mtu !== null) words.push(`MTU ${difference.mtu}`);
-  const { routesAdded, routesRemoved } = difference;
-  if (routesAdded.length > 0) words.push(`${count(routesAdded.length, "route")} added`);
-  if (routesRemoved.length > 0) words.push(`${count(routesRemoved.length, "route")} removed`);
+  if (routes.added > 0) words.push(`${count(routes.added, "route")} added`);
+  if (routes.removed > 0) words.push(`${count(routes.removed, "route")} removed`);
   return words;
 }
 

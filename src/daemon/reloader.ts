@@ -161,7 +161,7 @@ export class Reloader {
       this.#options.onApplied(resolver);
       this.#options.peerNames?.replace(config.device.peers);
       return {
-        changes: [...told, ...interfaceWords(difference)],
+        changes: told,
         notes: [...warnings, ...deferredWords(difference)],
       };
     } finally {
@@ -170,7 +170,7 @@ export class Reloader {
     }
   }
 
-  /** Brings interface and device to the config, or neither; tells what has changed in the device. */
+  /** Brings interface and device to the config, or neither; tells what has changed. */
   async #carryOut(
     config: NodeConfig,
     resolver: EndpointResolver,
@@ -187,7 +187,7 @@ export class Reloader {
       throw error;
     }
     await change.remove();
-    return told;
+    return [...told, ...interfaceWords(difference, change.routes)];
   }
 
   #read(text: string | null): { config: NodeConfig; warnings: string[] } {

@@ -32,6 +32,8 @@ class Machine {
       'mount -t tmpfs none "$0"',
       'mkdir "$0/upper" "$0/work"',
       'mount -t overlay overlay -o "lowerdir=/etc,upperdir=$0/upper,workdir=$0/work" /etc',
+      // What the machine below has made of itself stays there.
+      "rm -rf /etc/longhaul",
       "mkdir -p /var/run/wireguard",
       "mount -t tmpfs none /var/run/wireguard",
       "echo ready",
