@@ -32,7 +32,8 @@ export class InterfaceChange {
   readonly #after: NodeConfig;
   readonly #table: number | undefined;
   readonly #added: Prefix[] = [];
-  #routesAdded: RouteSpec[] = [];
+  readonly #routesAdded: RouteSpec[] = [];
+  #routesRemoved = 0;
 
   /** Throws `SetupError` when the interface is not here. */
   constructor(name: string, difference: NodeDifference, after: NodeConfig) {
@@ -52,6 +53,11 @@ export class InterfaceChange {
 
   [Symbol.dispose](): void {
     this.#socket.close();
+  }
+
+  /** How many routes have been added and removed; networks of addresses have theirs already. */
+  get routes(): { added: number; removed: number } {
+    return { added: this.#routesAdded.length, removed: this.#routesRemoved };
   }
 
   /** Adds what is new. Rejects with `SetupError`, and then nothing has changed. */
@@ -89,6 +95,7 @@ export class InterfaceChange {
   async remove(): Promise<void> {
     const { addressesRemoved, routesRemoved } = this.#difference;
     const routes = this.#present(routesRemoved);
+    this.#routesRemoved = routes.length;
     for (let from = 0; from < routes.length; from += ROUTES_PER_TURN) {
       // A route that somebody else has removed is removed.
       deleteRoutes(this.#socket, routes.slice(from, from + ROUTES_PER_TURN));

@@ -15,23 +15,33 @@ import type { ParseResult } from "../config/parse.ts";
 import type { DeviceConfig, NodeConfig } from "../config/types.ts";
 import { formatPrefix } from "../control/address_text.ts";
 import type { PeerNames } from "../control/peer_names.ts";
-import { RequestError, type RequestField, type RequestHandler } from "../control/request.ts";
+import { RequestError, type RequestHandler, textOf } from "../control/request.ts";
 import { wipe } from "../wireguard/bytes.ts";
 import {
   ConfigurationError,
   type ConfigurationTarget,
-  type DeviceChange,
-  type DeviceStatus,
   type Prefix,
 } from "../wireguard/configuration.ts";
 import { KEY_BYTES } from "../wireguard/constants.ts";
 import { divideRoutes, isPartOfEverything, mainTablePrefixes } from "./default_route.ts";
 import type { EndpointResolver } from "./endpoint_resolver.ts";
 import { InterfaceChange } from "./interface_change.ts";
+import {
+  answerOf,
+  deferredWords,
+  deviceWords,
+  interfaceWords,
+  type ReloadOutcome,
+} from "./reload_words.ts";
 import { SetupError } from "./setup_error.ts";
 
 /** The request that reloads; the field `file` may say which file the client means. */
 export const RELOAD_REQUEST = "reload";
+/**
+ * Its field for the text of a config, in place of the file: a service in a sandbox has a copy that
+ * never changes, and cannot read the file that it was made from.
+ */
+export const TEXT_FIELD = "text";
 /** The request that tells which file the interface runs with, as the field `file`. */
 export const CONFIG_REQUEST = "config";
 
@@ -43,8 +53,11 @@ export interface ReloaderOptions {
   /** Whether there is an interface of the kernel, whose addresses and routes follow the file. */
   readonly hasInterface: boolean;
   readonly node: ConfigurationTarget;
-  /** Reads and parses the file; throws `SystemCallError` or `SetupError` when it cannot. */
-  readonly read: () => ParseResult;
+  /**
+   * Parses a text as the file's, or reads the file where there is none; throws `SystemCallError` or
+   * `SetupError` when it cannot.
+   */
+  readonly read: (text: string | null) => ParseResult;
   readonly peerNames: PeerNames | null;
   readonly log: Log;
   /** Told when a reload begins and, however it went, when it is over. */
@@ -56,14 +69,6 @@ export interface ReloaderOptions {
    * Where there is no interface, the stack is the owner's to change.
    */
   readonly onApplied: (resolver: EndpointResolver) => void;
-}
-
-/** What a reload did, in words. */
-export interface ReloadOutcome {
-  /** What is different; none when nothing was to be done. */
-  readonly changes: readonly string[];
-  /** What is to be known beside: warnings of the file, settings that wait for the next `up`. */
-  readonly notes: readonly string[];
 }
 
 /** Reloads one after the other; see the module's text. */
@@ -101,7 +106,7 @@ export class Reloader {
             `${this.#options.interfaceName} runs with ${path}, not ${wanted}`,
           ]);
         }
-        return answerOf(await this.reload());
+        return answerOf(await this.reload(textOf(TEXT_FIELD, fields)));
       }],
     ];
   }
@@ -115,22 +120,25 @@ export class Reloader {
     }
   }
 
-  /** Reloads; rejects with `RequestError` and has changed nothing when it cannot. */
-  reload(): Promise<ReloadOutcome> {
+  /**
+   * Reloads, from the file or from a text in its place; rejects with `RequestError` and has changed
+   * nothing when it cannot.
+   */
+  reload(text: string | null = null): Promise<ReloadOutcome> {
     if (!this.#isReady) {
       const { interfaceName } = this.#options;
       return Promise.reject(new RequestError([`${interfaceName} is still coming up: try again`]));
     }
-    const outcome = this.#last.then(() => this.#reload());
+    const outcome = this.#last.then(() => this.#reload(text));
     this.#last = outcome.catch(() => {});
     return outcome;
   }
 
-  async #reload(): Promise<ReloadOutcome> {
+  async #reload(text: string | null): Promise<ReloadOutcome> {
     const { log, path, onReload } = this.#options;
     onReload?.(false);
     try {
-      const outcome = await this.#apply();
+      const outcome = await this.#apply(text);
       const what = outcome.changes.length === 0 ? "nothing to change" : outcome.changes.join(", ");
       log.info(`${path} is loaded again: ${what}`);
       for (const note of outcome.notes) log.warn(note);
@@ -144,8 +152,8 @@ export class Reloader {
     }
   }
 
-  async #apply(): Promise<ReloadOutcome> {
-    const { config, warnings } = this.#read();
+  async #apply(text: string | null): Promise<ReloadOutcome> {
+    const { config, warnings } = this.#read(text);
     const resolver = await this.#options.resolveAnew(config.device);
     let isApplied = false;
     try {
@@ -156,7 +164,7 @@ export class Reloader {
       this.#options.onApplied(resolver);
       this.#options.peerNames?.replace(config.device.peers);
       return {
-        changes: [...told, ...interfaceWords(difference), ...this.#otherWords(difference)],
+        changes: [...told, ...this.#otherWords(difference)],
         notes: [...warnings, ...deferredWords(difference)],
       };
     } finally {
@@ -165,7 +173,7 @@ export class Reloader {
     }
   }
 
-  /** Brings interface and device to the config, or neither; tells what has changed in the device. */
+  /** Brings interface and device to the config, or neither; tells what has changed. */
   async #carryOut(
     config: NodeConfig,
     resolver: EndpointResolver,
@@ -182,7 +190,7 @@ export class Reloader {
       throw error;
     }
     await change.remove();
-    return told;
+    return [...told, ...interfaceWords(difference, change.routes)];
   }
 
   /** What `onApplied` has brought about. */
@@ -194,8 +202,8 @@ export class Reloader {
     return words;
   }
 
-  #read(): { config: NodeConfig; warnings: string[] } {
-    const { config, diagnostics } = this.#options.read();
+  #read(text: string | null): { config: NodeConfig; warnings: string[] } {
+    const { config, diagnostics } = this.#options.read(text);
     if (config !== null) return { config, warnings: diagnostics.map(formatDiagnostic) };
     const errors = diagnostics.filter(({ severity }) => severity === "error");
     throw new RequestError(errors.map(formatDiagnostic));
@@ -301,48 +309,4 @@ function reasonsOf(error: unknown): readonly string[] {
     error instanceof Error && "errno" in error;
   if (!isExpected) throw error;
   return [error.message];
-}
-
-function answerOf({ changes, notes }: ReloadOutcome): RequestField[] {
-  return [
-    ...changes.map((change): RequestField => ["change", change]),
-    ...notes.map((note): RequestField => ["note", note]),
-  ];
-}
-
-function deviceWords(change: DeviceChange, before: DeviceStatus): string[] {
-  const words: string[] = [];
-  if (change.privateKey !== undefined) words.push("another private key");
-  if (change.listenPort !== undefined) words.push(`UDP port ${change.listenPort}`);
-  if (change.fwmark !== undefined) words.push(`fwmark ${change.fwmark || "off"}`);
-  const known = new Set(before.peers.map((peer) => peer.publicKey.join()));
-  const removed = change.peers.filter((peer) => peer.remove).length;
-  const added = change.peers.filter((peer) => !known.has(peer.publicKey.join())).length;
-  const changed = change.peers.length - removed - added;
-  if (added > 0) words.push(`${count(added, "peer")} added`);
-  if (removed > 0) words.push(`${count(removed, "peer")} removed`);
-  if (changed > 0) words.push(`${count(changed, "peer")} changed`);
-  return words;
-}
-
-function interfaceWords(difference: NodeDifference): string[] {
-  const words = [
-    ...difference.addressesAdded.map((prefix) => `address ${formatPrefix(prefix)} added`),
-    ...difference.addressesRemoved.map((prefix) => `address ${formatPrefix(prefix)} removed`),
-  ];
-  if (difference.mtu !== null) words.push(`MTU ${difference.mtu}`);
-  const { routesAdded, routesRemoved } = difference;
-  if (routesAdded.length > 0) words.push(`${count(routesAdded.length, "route")} added`);
-  if (routesRemoved.length > 0) words.push(`${count(routesRemoved.length, "route")} removed`);
-  return words;
-}
-
-function deferredWords({ deferred }: NodeDifference): string[] {
-  return deferred.map((what) =>
-    `${what} cannot change while the interface runs: it comes with the next up`
-  );
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
