@@ -618,7 +618,7 @@ export class Connection implements TcpConnection, PieceTaker {
   }
 
   #rttMs(): number {
-    return this.#receiveRtt.valueMs(this.sender.rtt.srttMs);
+    return this.#receiveRtt.valueMs(this.sender.rtt.minRttMs);
   }
 
   // Timers, errors, the end.
