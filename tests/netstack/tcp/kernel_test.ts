@@ -208,6 +208,7 @@ for (const own of [OWN4, OWN6]) {
       kernel.start(own, `${PORT}`);
       await scene.pump("the end of the stream", () => kernel.result !== undefined);
       await kernel.check(500 * KIB);
+      assertEquals(scene.stack.output.pathMtus.count, 1, "paths that ICMP has told of");
     },
   );
 }
