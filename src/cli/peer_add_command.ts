@@ -18,6 +18,7 @@ import {
   withoutComments,
 } from "../config/other_end.ts";
 import { networksOf, type PeerPlace, placePeer } from "../config/peer_address.ts";
+import { servedPrefixes } from "../config/serve.ts";
 import type { NamedEndpoint, NodeConfig } from "../config/types.ts";
 import { ConfigValue, readEndpoint } from "../config/value.ts";
 import { formatAddress, formatPrefix, parsePrefix } from "../control/address_text.ts";
@@ -111,7 +112,7 @@ async function runPeerAdd(name: string, flags: Flags): Promise<number> {
     const text = formatOtherEnd(otherEnd(wanted, keys, place, {
       name: `${hostName()} ${file.interfaceName}`,
       publicKey: crypto.x25519PublicKey(config.device.privateKey),
-      allowedIps: networksOf(config),
+      allowedIps: [...networksOf(config), ...servedPrefixes(config)],
       endpoint: hereText,
     }));
     deliver(text, output, flags.has("qr"));

@@ -42,6 +42,8 @@ export interface ReloaderOptions {
   readonly interfaceName: string;
   /** Whether there is an interface of the kernel, whose addresses and routes follow the file. */
   readonly hasInterface: boolean;
+  /** Whether there is a userspace stack, beside it or alone. */
+  readonly hasStack: boolean;
   readonly node: ConfigurationTarget;
   /** Reads and parses the file; throws `SystemCallError` or `SetupError` when it cannot. */
   readonly read: () => ParseResult;
@@ -186,10 +188,11 @@ export class Reloader {
   }
 
   /** What `onApplied` has brought about. */
-  #otherWords({ hasOtherServices, hasOtherNat }: NodeDifference): string[] {
+  #otherWords({ hasOtherServices, hasOtherNat, hasOtherFilter }: NodeDifference): string[] {
     const words: string[] = [];
-    // Local services are those of a userspace stack: with an interface nobody asks for them.
-    if (hasOtherServices && !this.#options.hasInterface) words.push("other local services");
+    // Both are matters of a userspace stack: with an interface alone nobody asks for them.
+    if (hasOtherServices && this.#options.hasStack) words.push("other services or served prefixes");
+    if (hasOtherFilter) words.push("other rules of Allow and Deny");
     if (hasOtherNat) words.push("other addresses by which peers know us");
     return words;
   }

@@ -29,6 +29,7 @@ function scene(begin: string) {
     path: FILE,
     interfaceName: "x",
     hasInterface: false,
+    hasStack: true,
     node,
     read: parse,
     peerNames: null,
