@@ -9,6 +9,7 @@ import { createSlab, RegionAllocator, type Slab } from "../../src/memory/slab.ts
 import { BufferPool } from "../../src/netstack/buffer_pool.ts";
 import { InboundDatagram } from "../../src/netstack/inbound.ts";
 import type { IpOutput, IpPath } from "../../src/netstack/output.ts";
+import type { CongestionControl } from "../../src/netstack/tcp/congestion.ts";
 import type { TcpLimits } from "../../src/netstack/tcp/limits.ts";
 import { TcpLayer } from "../../src/netstack/tcp/tcp_layer.ts";
 import { pseudoHeaderSum, ScalarChecksumKernel } from "../../src/wire/checksum.ts";
@@ -39,6 +40,8 @@ export interface HostOptions {
   readonly gro?: boolean;
   readonly mtu?: number;
   readonly limits?: Partial<TcpLimits>;
+  /** CUBIC if left out. */
+  readonly congestion?: () => CongestionControl;
 }
 
 interface Packet {
@@ -144,6 +147,7 @@ export class SimHost implements IpOutput {
       random: network.random,
       counters: { drop: () => {} },
       limits: options.limits,
+      congestion: options.congestion,
     });
   }
 
