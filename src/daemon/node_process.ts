@@ -171,6 +171,9 @@ export class NodeProcess implements ConfigurationTarget {
       onBeat: (isAlive) => this.#guard(() => this.#onBeat(isAlive)),
     });
     this.#control = this.#makeControl();
+    // The lane reads it when it starts.
+    this.#writeStack();
+    this.#divert();
     if (options.tun === null && options.stack !== null) this.#control.setMtu(options.stack.mtu);
   }
 
