@@ -41,7 +41,7 @@ export interface HostOptions {
   readonly mtu?: number;
   readonly limits?: Partial<TcpLimits>;
   /** CUBIC if left out. */
-  readonly congestion?: () => CongestionControl;
+  readonly makeCongestion?: () => CongestionControl;
 }
 
 interface Packet {
@@ -147,7 +147,7 @@ export class SimHost implements IpOutput {
       random: network.random,
       counters: { drop: () => {} },
       limits: options.limits,
-      congestion: options.congestion,
+      makeCongestion: options.makeCongestion,
     });
   }
 

@@ -75,7 +75,7 @@ Deno.test("streams are exact with buffers of any size, readers that pause, and a
         gso: random.below(2) === 0,
         gro: random.below(2) === 0,
         limits: limits(),
-        congestion: seed % 3 === 0 ? () => new NewReno() : undefined,
+        makeCongestion: seed % 3 === 0 ? () => new NewReno() : undefined,
       },
       b: { gso: random.below(2) === 0, gro: random.below(2) === 0, limits: limits() },
       aToB: faults(),
