@@ -237,11 +237,6 @@ export class Connection implements TcpConnection, PieceTaker {
 
   // What the layer calls.
 
-  /** Whether it still holds a half-open place. */
-  get isHalfOpen(): boolean {
-    return this.state === TcpState.SynReceived && this.isPassive;
-  }
-
   /** The next deadline, or Infinity. */
   get deadlineMs(): number {
     return Math.min(
