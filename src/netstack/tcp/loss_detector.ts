@@ -134,6 +134,8 @@ export class LossDetector {
     this.deadlineMs = Infinity;
     if (timer === LossTimer.Reorder) {
       const flightBytes = this.#sender.outstandingBytes - this.#sender.scoreboard.sackedBytes;
+      // Nothing was delivered by a timer.
+      this.#sender.scoreboard.beginAck();
       this.#detect(nowMs);
       if (this.#sender.scoreboard.lostBytes === 0) return true;
       if (this.#sender.recovery.phase === Phase.Open) this.#enterFast(flightBytes, nowMs);
