@@ -230,13 +230,16 @@ export class HostSocketSet {
 
   /** Closes a socket; what was written still goes out. */
   close(fd: number): void {
+    // A program that is being started may have a copy of the descriptor for a moment, which would
+    // keep the entry, and with it events under a token that is given out again.
+    this.#epoll.remove(fd);
     closeFd(fd);
   }
 
   /** Closes a TCP socket with RST. */
   abort(fd: number): void {
     this.#libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, LINGER_RESET, LINGER_RESET.length);
-    closeFd(fd);
+    this.close(fd);
   }
 
   /** Closes the epoll instance; sockets are their users' to close. */

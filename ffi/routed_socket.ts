@@ -98,6 +98,13 @@ export function openEcho(address: Uint8Array): number {
   return address.length === 4 ? open(AF_INET, IPPROTO_ICMP) : open(AF_INET6, IPPROTO_ICMPV6);
 }
 
+/** Whether this process may open sockets for echo requests. */
+export function mayPing(): boolean {
+  const fd = openEcho(ANY_V4);
+  if (fd >= 0) libc().close(fd);
+  return fd >= 0;
+}
+
 /** Sets the TTL or hop limit of what a socket sends. */
 export function setHopLimit(fd: number, ipVersion: number, hopLimit: number): void {
   if (ipVersion === 4) setIntOption(fd, IPPROTO_IP, IP_TTL, hopLimit);

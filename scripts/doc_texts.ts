@@ -106,10 +106,12 @@ export const KEY_TEXTS: Readonly<Record<string, Readonly<Record<string, KeyText>
   },
   Longhaul: {
     Mode: key(
-      "`auto`, `tun` or `rootless`",
+      "`auto`, `tun`, `rootless` or `hybrid`",
       "`auto`",
-      "Which kind of node this is: with an interface of the kernel (`tun`), or with a stack of its " +
-        "own, for which it needs no rights (`rootless`). `auto` takes the first where it can.",
+      "Which kind of node this is: with an interface of the kernel (`tun`), with a stack of its " +
+        "own, for which it needs no rights (`rootless`), or with an interface and a stack for what " +
+        "`Serve` and `Netstack` name (`hybrid`). `auto` makes an interface where it can, with the " +
+        "stack where there is something to serve.",
     ),
     Encryptors: key(
       "`0`, `1` or `auto`",
@@ -132,7 +134,37 @@ export const KEY_TEXTS: Readonly<Record<string, Readonly<Record<string, KeyText>
       "Only for `rootless`: ports that peers may reach at the tunnel's addresses, TCP unless `udp:` " +
         "stands before them. Without an address they lead to the same port of this host's loopback. " +
         "What listens there sees the connection come from this host, so it must not trust it more " +
-        "than the peers.",
+        "than the peers. `dns` is port 53 of both transports, and leads to this host's name servers.",
+    ),
+    Serve: key(
+      "prefixes, a list: `192.168.0.0/16`, `0.0.0.0/0, ::/0`",
+      "peers reach nothing behind this node",
+      "What peers reach through this node: networks of its host, or everything. They need the same " +
+        "prefixes in the AllowedIPs that they have for this node; `peer add` writes them there. " +
+        "Hosts see the connections come from this one. This host itself, what belongs to other " +
+        "peers, loopback and link-local addresses are not reached by a wider prefix, only by one " +
+        "that lies within them (`192.168.1.5/32`). Pings take a group of net.ipv4.ping_group_range.",
+    ),
+    Netstack: key(
+      "prefixes, a list",
+      "none",
+      "`Serve` of a node that has an interface too, by another name: packets from peers to these " +
+        "prefixes go to the userspace stack and not to the kernel, which need not forward.",
+    ),
+    Allow: key(
+      "rules, a list: `in tcp 22 from 10.0.0.2`, `out udp 53`, `any`",
+      "what no rule matches is allowed",
+      "Lets packets pass that a later `Deny` would stop; the first rule that matches decides. A rule " +
+        "is words in any order: `in` (from peers) or `out` (of this host), a protocol (`tcp`, `udp`, " +
+        "`icmp`, `icmpv6`, `proto 47`), `from PREFIX`, `to PREFIX`, a prefix alone for the other " +
+        "end, a destination port or range. Rules have no memory: answers go the other way. The " +
+        "userspace stack's own packets leave unasked.",
+    ),
+    Deny: key(
+      "rules as for `Allow`: `in to 192.168.0.0/16`, `in tcp 25`",
+      "nothing is denied",
+      "Stops packets without a word. `Allow = in to 192.168.1.9` and then `Deny = in to " +
+        "192.168.0.0/16` show peers one host of a network that `Serve` would show them whole.",
     ),
   },
 };
@@ -198,6 +230,7 @@ export const DROP_TEXTS: Readonly<Record<string, string>> = {
   TcpUnmatched: "TCP of no connection, or to a port where nobody listens; answered by a reset.",
   TcpHalfOpenFull: "A connection while too many others were only half made: a flood, most likely.",
   TcpConnectionsFull: "A connection while there were too many, or too little memory for more.",
-  DestinationProhibited: "To a destination that is not to be reached from a tunnel.",
-  DestinationUnreachable: "To a destination that did not answer in time.",
+  DestinationProhibited: "To an address that Serve covers but that must be named by itself: this " +
+    "host, another peer, loopback, link-local.",
+  DestinationUnreachable: "To a destination that could not be reached in time.",
 };

@@ -11,10 +11,16 @@ import { isUnixLive } from "../../ffi/unix_socket.ts";
 import type { Log } from "../base/log.ts";
 import { isNamed, toDeviceChange, wipeKeys } from "../config/device_change.ts";
 import { peerNats } from "../config/nat_address.ts";
+import { servedPrefixes } from "../config/serve.ts";
 import type { DeviceConfig, NodeConfig } from "../config/types.ts";
 import { formatKeyBase64 } from "../control/key_text.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
-import { type Daemon, SOCKET_BUFFER_BYTES, startDaemon } from "../daemon/daemon.ts";
+import {
+  type Daemon,
+  type DaemonOptions,
+  SOCKET_BUFFER_BYTES,
+  startDaemon,
+} from "../daemon/daemon.ts";
 import { Ending } from "../daemon/ending.ts";
 import { EndpointResolver, type FoundEndpoint } from "../daemon/endpoint_resolver.ts";
 import { defaultRouteMtu, endpointMtus, tunnelMtu } from "../daemon/interface_mtu.ts";
@@ -44,7 +50,14 @@ import { obtainFirstConfig } from "./first_config.ts";
 import { LOG_FLAGS } from "./log_flags.ts";
 import { programCommand } from "./program_command.ts";
 import { startStatusLine } from "./status_line.ts";
-import { NoHostChanges, rootlessStack, tellRootless } from "./rootless.ts";
+import {
+  hybridStack,
+  NoHostChanges,
+  rootlessStack,
+  tellHybrid,
+  tellRootless,
+  tellTun,
+} from "./rootless.ts";
 import { chooseMode, MODE_FLAG, type NodeMode } from "./up_mode.ts";
 import { welcomeText } from "./welcome_text.ts";
 import { chooseEncryptors, sessionLimits, testFault } from "./environment.ts";
@@ -79,7 +92,8 @@ async function runUp({ words, flags, mainUrl }: CommandInput): Promise<number> {
   const publicKeyOf = (privateKey: Uint8Array) => crypto.x25519PublicKey(privateKey);
   const config = readConfig(place, publicKeyOf);
   if (config === null) return 1;
-  const mode = chooseMode(flags.text("mode"), config.longhaul.mode, mainUrl);
+  const servesPrefixes = servedPrefixes(config).length > 0;
+  const mode = chooseMode(flags.text("mode"), config.longhaul.mode, mainUrl, servesPrefixes);
   const log = setUpLog(
     place.interfaceName,
     chooseLogLevel(flags.text("log-level")),
@@ -87,7 +101,11 @@ async function runUp({ words, flags, mainUrl }: CommandInput): Promise<number> {
   );
   checkFree(place.interfaceName, config, mode.isRootless);
   if (mode.isRootless) tellRootless(mode, config, log);
-  else await clearLeftovers(place.interfaceName, log);
+  else {
+    if (mode.isHybrid) tellHybrid(config, log);
+    else tellTun(config, log);
+    await clearLeftovers(place.interfaceName, log);
+  }
   const outer = new OuterResolver(currentNameServers());
   const resolver = newResolver(config.device, outer, log);
   const { privateKey } = config.device;
@@ -175,7 +193,7 @@ async function runInterface(
     encryptors: chooseEncryptors(longhaul.encryptors, log),
     socketBufferBytes: longhaul.socketBufferBytes ?? SOCKET_BUFFER_BYTES,
     offload: longhaul.offload,
-    ...(tunnel.mode.isRootless && { stack: rootlessStack(config, tunnel.mtu) }),
+    ...stackOf(tunnel, config),
     limits: sessionLimits(),
     fault: testFault(),
     onEvent: (event) => lookUpAgain(tunnel.resolver, event),
@@ -237,11 +255,21 @@ function tellMore(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel, port: numb
   writeText(STDOUT_FD, text);
 }
 
+/** The stack that a tunnel has, if any. */
+function stackOf(
+  { mode, mtu }: Tunnel,
+  config: NodeConfig,
+): Pick<DaemonOptions, "stack" | "hasInterface"> {
+  if (mode.isRootless) return { stack: rootlessStack(config, mtu) };
+  return mode.isHybrid ? { stack: hybridStack(config, mtu), hasInterface: true } : {};
+}
+
 /** Makes the daemon what the config says; returns its UDP port. */
 async function setUp(daemon: Daemon, tunnel: Tunnel, changes: HostChanges): Promise<number> {
   const { config, resolver, mtu } = tunnel;
   daemon.peerNames.replace(config.device.peers);
   daemon.node.control.policy.replaceNat(peerNats(config));
+  daemon.node.control.policy.setFilter(config.longhaul.filter);
   daemon.node.apply(toDeviceChange(config.device, (endpoint) => resolver.addressOf(endpoint)));
   wipeKeys(config.device);
   resolver.tell((found) => setEndpoint(daemon, found));
@@ -277,6 +305,7 @@ function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): Reloa
     path,
     interfaceName: daemon.interfaceName,
     hasInterface: !tunnel.mode.isRootless,
+    hasStack: tunnel.mode.isRootless || tunnel.mode.isHybrid,
     node: daemon.node,
     read: (text) => {
       const publicKeyOf = (privateKey: Uint8Array) => crypto.x25519PublicKey(privateKey);
@@ -297,9 +326,9 @@ function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): Reloa
       tunnel.resolver = resolver;
       resolver.tell((found) => setEndpoint(daemon, found));
       daemon.node.control.policy.replaceNat(peerNats(reloader.config));
-      if (tunnel.mode.isRootless) {
-        daemon.node.configureStack(rootlessStack(reloader.config, tunnel.mtu));
-      }
+      daemon.node.control.policy.setFilter(reloader.config.longhaul.filter);
+      const { stack } = stackOf(tunnel, reloader.config);
+      if (stack !== undefined) daemon.node.configureStack(stack);
     },
   });
   for (const [name, handler] of reloader.requests()) daemon.requests.set(name, handler);

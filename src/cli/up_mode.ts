@@ -23,12 +23,14 @@ export const MODE_FLAG: FlagSpec = {
   name: "mode",
   value: "MODE",
   choices: MODES,
-  help: "auto, tun or rootless, in place of the file's",
+  help: "auto, tun, rootless or hybrid, in place of the file's",
 };
 
 /** What was chosen, and why. */
 export interface NodeMode {
   readonly isRootless: boolean;
+  /** Whether there is an interface and a userspace stack beside it. */
+  readonly isHybrid: boolean;
   /** Why no interface can be made; empty where the user has chosen. */
   readonly reason: string;
 }
@@ -36,18 +38,27 @@ export interface NodeMode {
 /**
  * Decides on the mode that the flag, else the file, wants; `auto` takes an interface where this
  * process may make one. Throws `UsageError` for a mode that does not exist, `SetupError` where an
- * interface is wanted and cannot be made, with what helps.
+ * interface is wanted and cannot be made, with what helps. A node that serves prefixes gets a stack
+ * beside its interface.
  */
-export function chooseMode(flag: string | undefined, ofFile: Mode, mainUrl: string): NodeMode {
+export function chooseMode(
+  flag: string | undefined,
+  ofFile: Mode,
+  mainUrl: string,
+  servesPrefixes = false,
+): NodeMode {
   if (flag !== undefined && !isMode(flag)) {
     throw new UsageError(`--mode takes one of ${MODES.join(", ")}, not "${flag}"`);
   }
   const wanted = flag ?? ofFile;
-  if (wanted === "rootless") return { isRootless: true, reason: "" };
+  if (wanted === "rootless") return { isRootless: true, isHybrid: false, reason: "" };
   const obstacle = interfaceObstacle();
-  if (obstacle === null) return { isRootless: false, reason: "" };
-  if (wanted === "tun") throw new SetupError(adviceFor(obstacle, mainUrl));
-  return { isRootless: true, reason: obstacle };
+  if (obstacle === null) {
+    const isHybrid = wanted === "hybrid" || (wanted === "auto" && servesPrefixes);
+    return { isRootless: false, isHybrid, reason: "" };
+  }
+  if (wanted !== "auto") throw new SetupError(adviceFor(obstacle, mainUrl));
+  return { isRootless: true, isHybrid: false, reason: obstacle };
 }
 
 /** Why this process cannot make an interface; null when it can. */

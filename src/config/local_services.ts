@@ -5,24 +5,34 @@
  *
  * and means TCP unless it says otherwise. Without HOST it leads to the same port of this host's
  * loopback addresses; with it, the first port leads to PORT, the next to the port behind that, and
- * so on. HOST is an address, IPv6 in brackets. Nothing stands for "all": what listens on loopback
+ * so on. HOST is an address, IPv6 in brackets. `dns` alone stands for port 53 of both transports and
+ * leads to the name servers of this host, so that peers can resolve the names of its network. Nothing stands for "all": what listens on loopback
  * often trusts whoever can reach it.
  */
 import { parseAddress, parseDecimal } from "../control/address_text.ts";
-import type { LocalService, Transport } from "../forward/local_services.ts";
+import { type LocalService, RESOLVER, type Transport } from "../forward/local_services.ts";
 import type { ConfigValue } from "./value.ts";
 
 const PORT_MAX = 65_535;
-const EXPECTED = "ports such as 22, 5000-5010, udp:53 or 8080:127.0.0.1:3000";
+const DNS_PORT = 53;
+const EXPECTED = "ports such as 22, 5000-5010, udp:53 or 8080:127.0.0.1:3000, or dns";
 
 /** Reads the list of one line; what is wrong is reported and left out. */
 export function readLocalServices(value: ConfigValue): LocalService[] {
   const services: LocalService[] = [];
   for (const item of value.items()) {
+    if (item.text.toLowerCase() === "dns") {
+      services.push(dnsService("udp"), dnsService("tcp"));
+      continue;
+    }
     const service = readService(item);
     if (service !== undefined) services.push(service);
   }
   return services;
+}
+
+function dnsService(transport: Transport): LocalService {
+  return { transport, firstPort: DNS_PORT, lastPort: DNS_PORT, host: RESOLVER, port: DNS_PORT };
 }
 
 function readService(item: ConfigValue): LocalService | undefined {

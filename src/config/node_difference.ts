@@ -16,8 +16,10 @@ export interface NodeDifference {
   readonly routesRemoved: readonly Prefix[];
   /** The new MTU, null when it stays. */
   readonly mtu: number | null;
-  /** Whether other local services are offered; only a node without an interface has any. */
+  /** Whether the stack offers other local services, or serves other prefixes. */
   readonly hasOtherServices: boolean;
+  /** Whether Allow and Deny are others. */
+  readonly hasOtherFilter: boolean;
   /** Whether a peer knows us by other addresses. */
   readonly hasOtherNat: boolean;
   /** What differs but waits for the next `up`, each as a phrase. */
@@ -39,7 +41,12 @@ export function nodeDifference(before: NodeConfig, after: NodeConfig): NodeDiffe
     routesAdded: routes.added,
     routesRemoved: routes.removed,
     mtu,
-    hasOtherServices: differs(before, after, (config) => config.longhaul.localServices),
+    hasOtherServices: differs(before, after, ({ longhaul: { localServices, serve, netstack } }) => [
+      localServices,
+      serve,
+      netstack,
+    ]),
+    hasOtherFilter: differs(before, after, (config) => config.longhaul.filter),
     hasOtherNat: differs(before, after, natTexts),
     deferred: deferredSettings(before, after),
   };
@@ -61,7 +68,10 @@ function deferredSettings(before: NodeConfig, after: NodeConfig): string[] {
     ]],
     ["PreUp, PostUp, PreDown or PostDown", (config) => config.interface.hooks],
     ["SaveConfig", (config) => config.interface.saveConfig],
-    ["[Longhaul]", (config) => ({ ...config.longhaul, localServices: [] })],
+    ["[Longhaul]", ({ longhaul }) => ({
+      ...longhaul,
+      ...{ localServices: [], serve: [], netstack: [], filter: [] },
+    })],
   ];
   const deferred = settings.filter(([, pick]) => differs(before, after, pick)).map(([name]) =>
     name

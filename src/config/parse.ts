@@ -105,6 +105,8 @@ class ConfigParser {
     offload: { ...ALL_OFFLOADS },
     localServices: [],
     serve: [],
+    netstack: [],
+    filter: [],
   };
   readonly #peers: PeerDraft[] = [];
   #interfaceSection: OpenSection | null = null;

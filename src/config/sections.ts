@@ -6,12 +6,14 @@ import { OFFLOAD_SWITCHES } from "./offload.ts";
 import type { InterfaceIndex } from "../control/address_text.ts";
 import { parseAddress } from "../control/address_text.ts";
 import type { LocalService } from "../forward/local_services.ts";
+import { FilterAction, type FilterRule } from "../nat/filter.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
 import { readLocalServices } from "./local_services.ts";
 import { MTU_MAX, MTU_MIN } from "./mtu.ts";
 import { type NatAddressDraft, readNatAddresses } from "./nat_address.ts";
 import { suggestion } from "./nearest.ts";
 import { readServe } from "./serve.ts";
+import { readFilterRules } from "./filter.ts";
 import { isMode } from "./mode.ts";
 import type { DeviceConfig, Hooks, InterfaceConfig, LonghaulConfig, PeerConfig } from "./types.ts";
 import {
@@ -59,12 +61,15 @@ export interface PeerDraft
 }
 
 /** `[Longhaul]` under construction. */
-export interface LonghaulDraft
-  extends Mutable<Omit<LonghaulConfig, "offload" | "localServices" | "serve">> {
+export interface LonghaulDraft extends Mutable<Omit<LonghaulConfig, "offload" | ListKey>> {
   offload: Mutable<LonghaulConfig["offload"]>;
   localServices: LocalService[];
   serve: Prefix[];
+  netstack: Prefix[];
+  filter: FilterRule[];
 }
+
+type ListKey = "localServices" | "serve" | "netstack" | "filter";
 
 /** What readers may need from outside the file. */
 export interface ReadContext {
@@ -152,12 +157,19 @@ export const LONGHAUL_KEYS: KeyTable<LonghaulDraft> = table<LonghaulDraft>(
     isList: true,
     read: (value, draft) => draft.localServices.push(...readLocalServices(value)),
   },
+  { name: "Serve", isList: true, read: (value, draft) => readServe(value, draft.serve) },
+  { name: "Netstack", isList: true, read: (value, draft) => readServe(value, draft.netstack) },
   {
-    name: "Serve",
+    name: "Allow",
     isList: true,
-    read: (value, draft) => draft.serve.push(...readServe(value)),
+    read: (value, draft) => readFilterRules(value, FilterAction.Allow, draft.filter),
   },
-  ...["Netstack", "Allow", "Deny", "CongestionControl", "Lanes"].map(
+  {
+    name: "Deny",
+    isList: true,
+    read: (value, draft) => readFilterRules(value, FilterAction.Deny, draft.filter),
+  },
+  ...["CongestionControl", "Lanes"].map(
     (name) => unsupported<LonghaulDraft>(name),
   ),
   unsupported("Memory"),
@@ -241,9 +253,8 @@ function hasHostBits({ address, bits }: Prefix): boolean {
 
 function readMode(value: ConfigValue, draft: LonghaulDraft): void {
   const text = value.text.toLowerCase();
-  if (text === "hybrid") value.error("`hybrid` is not supported yet");
-  else if (isMode(text)) draft.mode = text;
-  else value.expected("`auto`, `tun` or `rootless`");
+  if (isMode(text)) draft.mode = text;
+  else value.expected("`auto`, `tun`, `rootless` or `hybrid`");
 }
 
 function readEncryptors(value: ConfigValue, draft: LonghaulDraft): void {

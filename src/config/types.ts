@@ -1,5 +1,6 @@
 /** What a config file says, checked and in the program's own terms. */
 import type { LocalService } from "../forward/local_services.ts";
+import type { FilterRule } from "../nat/filter.ts";
 import type { Mode } from "./mode.ts";
 import type { OffloadConfig } from "./offload.ts";
 import type { Prefix, SocketAddress } from "../wireguard/configuration.ts";
@@ -69,6 +70,10 @@ export interface LonghaulConfig {
   readonly localServices: readonly LocalService[];
   /** Prefixes of this host's network, or everything, that peers reach through the stack. */
   readonly serve: readonly Prefix[];
+  /** The same, beside an interface: prefixes whose packets go to the stack and not to the kernel. */
+  readonly netstack: readonly Prefix[];
+  /** The rules of `Allow` and `Deny`, in the order of the file. */
+  readonly filter: readonly FilterRule[];
 }
 
 /** A whole config file. */

@@ -39,8 +39,10 @@ export interface DaemonOptions {
   readonly encryptors: number;
   readonly socketBufferBytes: number;
   readonly offload: OffloadConfig;
-  /** A userspace stack in the place of an interface of the kernel. */
+  /** A userspace stack in the place of an interface of the kernel, or beside it. */
   readonly stack?: StackConfig;
+  /** Whether there is an interface although there is a stack. */
+  readonly hasInterface?: boolean;
   /** Descriptors that were passed in, from WG_TUN_FD and WG_UAPI_FD. */
   readonly tunFd?: number;
   readonly uapiFd?: number;
@@ -103,7 +105,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const peerNames = options.peerNames ?? new PeerNames();
   const ending = options.ending ?? new Ending();
   if (options.ending === undefined) ending.heedSignals();
-  const tun = options.stack === undefined ? openInterface(options) : null;
+  const hasInterface = options.stack === undefined || options.hasInterface === true;
+  const tun = hasInterface ? openInterface(options) : null;
   const interfaceName = tun?.name ?? options.interfaceName;
   let socket: ControlSocket | null = null;
   let onBeat = (_isAlive: boolean) => {};

@@ -38,6 +38,7 @@ import type {
   ConfigurationTarget,
   DeviceChange,
   DeviceStatus,
+  SocketAddress,
 } from "../wireguard/configuration.ts";
 import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
 import { rehearseHandshake } from "../wireguard/rehearsal.ts";
@@ -50,6 +51,7 @@ import { PeerSockets } from "./peer_sockets.ts";
 import { RateMeter } from "./rate_meter.ts";
 import { Reactor } from "./reactor.ts";
 import { SharedRequest } from "./shared_request.ts";
+import { StackSurroundings } from "./stack_surroundings.ts";
 import { TunWatch } from "./tun_watch.ts";
 import { WorkerSet } from "./worker_set.ts";
 
@@ -124,6 +126,9 @@ export class NodeProcess implements ConfigurationTarget {
   readonly #startedMs = systemClock.nowMs();
   /** Offloads that were given up because the kernel refused them. */
   readonly #fallbacks = new Set<string>();
+  readonly #surroundings = new StackSurroundings(() => this.#peerEndpoints());
+  /** The stack as it is wanted now. */
+  #stack: StackConfig | null = null;
   #cipher = "";
   #tunWatch: TunWatch | null = null;
   #isEnding = false;
@@ -147,7 +152,7 @@ export class NodeProcess implements ConfigurationTarget {
     this.#slab = createSlab(this.#plan.byteLength);
     const memory = new FfiMemory(this.#slab);
     guardKeys(memory, this.#plan);
-    if (options.stack !== null) this.#writeStack(options.stack);
+    this.#stack = options.stack;
     this.#mainBell = new Doorbell(this.#slab, this.#plan.mainBellAt, () => {});
     this.#udp = new UdpSocketPair(
       memory,
@@ -166,6 +171,9 @@ export class NodeProcess implements ConfigurationTarget {
       onBeat: (isAlive) => this.#guard(() => this.#onBeat(isAlive)),
     });
     this.#control = this.#makeControl();
+    // The lane reads it when it starts.
+    this.#writeStack();
+    this.#divert();
     if (options.tun === null && options.stack !== null) this.#control.setMtu(options.stack.mtu);
   }
 
@@ -281,6 +289,7 @@ export class NodeProcess implements ConfigurationTarget {
     const peers = [...this.#control.device.traffic()];
     this.#rates.sample(peers, nowMs);
     this.#endpointWatch.look(peers);
+    this.#lookAround();
     this.#clockWatch.look();
     this.#eventLog.flush(nowMs);
     this.#options.onBeat?.(isAlive);
@@ -295,7 +304,9 @@ export class NodeProcess implements ConfigurationTarget {
 
   /** Gives the stack of the lane another config; flows that exist go on. */
   configureStack(stack: StackConfig): void {
-    this.#writeStack(stack);
+    this.#stack = stack;
+    this.#writeStack();
+    this.#divert();
     this.#control.postToLane(0, LaneCommand.Stack);
     if (this.#options.tun === null) this.#control.setMtu(stack.mtu);
   }
@@ -314,9 +325,32 @@ export class NodeProcess implements ConfigurationTarget {
     return new BulkReport(this.#slab, planStack(this.#plan.lanes[0].stackAt).bulkReportAt);
   }
 
-  #writeStack(stack: StackConfig): void {
+  /** Writes the stack's config with what is known of its surroundings. */
+  #writeStack(): void {
+    if (this.#stack === null) return;
     const { configAt } = planStack(this.#plan.lanes[0].stackAt);
-    writeStackConfig(this.#slab, configAt, stack);
+    writeStackConfig(this.#slab, configAt, this.#surroundings.complete(this.#stack));
+  }
+
+  /** Beside an interface the stack gets what it serves; the interface's own networks stay there. */
+  #divert(): void {
+    if (this.#options.tun === null || this.#stack === null) return;
+    this.#control.policy.setDivert(this.#stack.served ?? [], this.#stack.addresses);
+  }
+
+  /** Tells the stack when its surroundings have changed. */
+  #lookAround(): void {
+    if (this.#stack === null || !this.#surroundings.hasChanged(this.#stack)) return;
+    this.#writeStack();
+    this.#control.postToLane(0, LaneCommand.Stack);
+  }
+
+  *#peerEndpoints(): Generator<SocketAddress> {
+    const { device } = this.#control;
+    for (const { keyText } of device.traffic()) {
+      const endpoint = device.endpointOf(keyText);
+      if (endpoint !== null) yield endpoint;
+    }
   }
 
   /** Stops the lanes, closes the sockets and wipes the keys; bounded to about a second. */
@@ -398,6 +432,7 @@ export class NodeProcess implements ConfigurationTarget {
       onMtu: (mtu) => {
         log.info(`MTU ${mtu}`);
         this.#control.setMtu(mtu);
+        if (this.#stack !== null) this.configureStack({ ...this.#stack, mtu });
       },
       onGone: () => this.#end("the TUN interface is gone", 0),
       onBlind: (reason) => log.warn(`cannot follow the interface's MTU: ${reason}`),

@@ -52,6 +52,8 @@ export interface ReloaderOptions {
   readonly interfaceName: string;
   /** Whether there is an interface of the kernel, whose addresses and routes follow the file. */
   readonly hasInterface: boolean;
+  /** Whether there is a userspace stack, beside it or alone. */
+  readonly hasStack: boolean;
   readonly node: ConfigurationTarget;
   /**
    * Parses a text as the file's, or reads the file where there is none; throws `SystemCallError` or
@@ -194,10 +196,11 @@ export class Reloader {
   }
 
   /** What `onApplied` has brought about. */
-  #otherWords({ hasOtherServices, hasOtherNat }: NodeDifference): string[] {
+  #otherWords({ hasOtherServices, hasOtherNat, hasOtherFilter }: NodeDifference): string[] {
     const words: string[] = [];
-    // Local services are those of a userspace stack: with an interface nobody asks for them.
-    if (hasOtherServices && !this.#options.hasInterface) words.push("other local services");
+    // Both are matters of a userspace stack: with an interface alone nobody asks for them.
+    if (hasOtherServices && this.#options.hasStack) words.push("other services or served prefixes");
+    if (hasOtherFilter) words.push("other rules of Allow and Deny");
     if (hasOtherNat) words.push("other addresses by which peers know us");
     return words;
   }

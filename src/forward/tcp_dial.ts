@@ -7,7 +7,7 @@ import { Errno } from "../base/errno.ts";
 import type { PendingTcp } from "../netstack/tcp/tcp_socket.ts";
 import { type FlowFacts, FlowKind, FlowState } from "./flow_snapshot.ts";
 import type { HostFlow } from "./flow_slots.ts";
-import type { HostSockets } from "./host_sockets.ts";
+import { HostEvent, type HostSockets } from "./host_sockets.ts";
 import { DIAL_TIMEOUT_MS } from "./limits.ts";
 import type { ServiceTarget } from "./local_services.ts";
 
@@ -35,6 +35,8 @@ export interface DialOwner {
 }
 
 const NO_SOCKET = -1;
+/** Each of them means that the dial is over. */
+const END_EVENTS = HostEvent.Writable | HostEvent.Error | HostEvent.HungUp;
 
 /** One dial. */
 export class TcpDial implements HostFlow {
@@ -100,9 +102,9 @@ export class TcpDial implements HostFlow {
     else this.#socket = result;
   }
 
-  onHostEvents(): void {
+  onHostEvents(events: number): void {
     const socket = this.#socket;
-    if (socket === NO_SOCKET) return;
+    if (socket === NO_SOCKET || (events & END_EVENTS) === 0) return;
     const result = this.#owner.host.connectResult(socket);
     this.#socket = NO_SOCKET;
     if (result === 0) {

@@ -122,8 +122,10 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
     this.#clients.endDial(client);
     this.#clients.endFlow(client);
     if (end === DialEnd.Exhausted) this.#options.counters.drop(DropReason.FlowLimit);
-    if (end === DialEnd.Unreachable) pending.unreachable();
-    else if (end !== DialEnd.Cancelled) pending.refuse();
+    if (end === DialEnd.Unreachable) {
+      this.#options.counters.drop(DropReason.DestinationUnreachable);
+      pending.unreachable();
+    } else if (end !== DialEnd.Cancelled) pending.refuse();
   }
 
   onFlowEnd(flow: TcpFlow): void {

@@ -4,7 +4,7 @@
  * after coalescing on the way in; packets of the userspace stack do not pass it on their way out.
  *
  * A rule's prefix is that of the other end: the source of what comes in, the destination of what goes
- * out. Its ports are destination ports in both directions. It has no memory of flows: answers must be
+ * out; its own prefix is that of this end, or of what is reached through it. Its ports are destination ports in both directions. It has no memory of flows: answers must be
  * allowed by a rule, or by the default.
  *
  * A later fragment shows no ports. It matches an `Allow` rule with ports, and no `Deny` rule with
@@ -15,7 +15,8 @@
  * ```
  * block  i32 number of rules, 60 bytes zero, rules
  * rule   u8 action, u8 directions, u8 IP version (0: both), u8 protocol (255: any)
- *        u8 bits, u8 0, u16 first port, u16 last port, u16 0, 16 bytes address
+ *        u8 bits, u8 0, u16 first port, u16 last port, u16 0, 16 bytes address,
+ *        u8 IP version of the own prefix (0: any), u8 its bits, u16 0, 16 bytes address
  * ```
  */
 import type { Slab } from "../memory/slab.ts";
@@ -39,6 +40,8 @@ export interface FilterRule {
   readonly directions: number;
   /** The other end; bits behind the prefix are ignored. */
   readonly prefix?: AddressPrefix;
+  /** This end: the destination of what comes in, the source of what goes out. */
+  readonly ownPrefix?: AddressPrefix;
   /** An IP protocol number. */
   readonly protocol?: number;
   /** Destination ports, both included; matches TCP and UDP only. */
@@ -48,7 +51,7 @@ export interface FilterRule {
 /** Rules that a table holds. */
 export const FILTER_RULES_MAX = 1023;
 
-const RULE_BYTES = 32;
+const RULE_BYTES = 48;
 const FIRST_RULE = 64;
 const BLOCK_BYTES = FIRST_RULE + (FILTER_RULES_MAX + 1) * RULE_BYTES;
 const ANY_PROTOCOL = 255;
@@ -62,6 +65,9 @@ const BITS = 4;
 const PORT_FIRST = 6;
 const PORT_LAST = 8;
 const ADDRESS = 12;
+const OWN_VERSION = 28;
+const OWN_BITS = 29;
+const OWN_ADDRESS = 32;
 
 /** Bytes of slab for a filter, at a multiple of 64. */
 export const FILTER_BYTES: number = publishedBytes(BLOCK_BYTES);
@@ -102,16 +108,21 @@ export class FilterTable {
 
   #write(rule: FilterRule, at: number): void {
     const { u8, view } = this.#slab;
-    const { prefix, ports } = rule;
+    const { prefix, ownPrefix, ports } = rule;
     view.setUint8(at, rule.action);
     view.setUint8(at + DIRECTIONS, rule.directions);
     view.setUint8(at + PROTOCOL, rule.protocol ?? ANY_PROTOCOL);
     view.setUint16(at + PORT_FIRST, ports?.first ?? 0);
     view.setUint16(at + PORT_LAST, ports?.last ?? PORT_MAX);
-    if (prefix === undefined) return;
-    view.setUint8(at + VERSION, prefix.address.length === 4 ? 4 : 6);
-    view.setUint8(at + BITS, prefix.bits);
-    u8.set(prefix.address, at + ADDRESS);
+    if (prefix !== undefined) {
+      view.setUint8(at + VERSION, prefix.address.length === 4 ? 4 : 6);
+      view.setUint8(at + BITS, prefix.bits);
+      u8.set(prefix.address, at + ADDRESS);
+    }
+    if (ownPrefix === undefined) return;
+    view.setUint8(at + OWN_VERSION, ownPrefix.address.length === 4 ? 4 : 6);
+    view.setUint8(at + OWN_BITS, ownPrefix.bits);
+    u8.set(ownPrefix.address, at + OWN_ADDRESS);
   }
 }
 
@@ -135,11 +146,22 @@ export class FilterView {
     const blockAt = publishedAt(this.#slab, this.#at, BLOCK_BYTES);
     const { view } = this.#slab;
     const count = this.#slab.i32[blockAt >> 2];
-    const remoteAt = direction === FilterDirection.In ? packet.sourceAt : packet.destinationAt;
+    const isIn = direction === FilterDirection.In;
+    const remoteAt = isIn ? packet.sourceAt : packet.destinationAt;
+    const ownAt = isIn ? packet.destinationAt : packet.sourceAt;
     for (let i = 0; i < count; i++) {
       const rule = blockAt + FIRST_RULE + i * RULE_BYTES;
       const holds = (view.getUint8(rule + DIRECTIONS) & direction) !== 0 &&
-        holdsProtocol(view, rule, packet) && holdsAddress(view, rule, packet, remoteAt) &&
+        holdsProtocol(view, rule, packet) &&
+        holdsAddress(view, rule + VERSION, rule + BITS, rule + ADDRESS, packet, remoteAt) &&
+        holdsAddress(
+          view,
+          rule + OWN_VERSION,
+          rule + OWN_BITS,
+          rule + OWN_ADDRESS,
+          packet,
+          ownAt,
+        ) &&
         holdsPorts(view, rule, packet);
       if (holds) return view.getUint8(rule) === FilterAction.Allow;
     }
@@ -154,16 +176,18 @@ function holdsProtocol(view: DataView, rule: number, packet: SuperPacket): boole
 
 function holdsAddress(
   view: DataView,
-  rule: number,
+  versionAt: number,
+  bitsAt: number,
+  prefixAt: number,
   packet: SuperPacket,
   addressAt: number,
 ): boolean {
-  const version = view.getUint8(rule + VERSION);
+  const version = view.getUint8(versionAt);
   if (version === 0) return true;
   if (version !== packet.ipVersion) return false;
-  let left = view.getUint8(rule + BITS);
+  let left = view.getUint8(bitsAt);
   for (let i = 0; left > 0; i += 4, left -= 32) {
-    const difference = view.getInt32(rule + ADDRESS + i) ^ view.getInt32(addressAt + i);
+    const difference = view.getInt32(prefixAt + i) ^ view.getInt32(addressAt + i);
     if ((left >= 32 ? difference : difference >>> (32 - left)) !== 0) return false;
   }
   return true;

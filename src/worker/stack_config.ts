@@ -7,12 +7,12 @@
  * the number of bytes; the text follows. A lane that finds the version changed drops what it has
  * read: main asks again when it has finished.
  */
-import { invariant } from "../base/invariant.ts";
+import { Errno } from "../base/errno.ts";
 import type { BulkTask } from "../forward/bulk_transfer.ts";
 import type { AddressAndPort } from "../forward/flow_targets.ts";
 import type { LocalService } from "../forward/local_services.ts";
 import type { Slab } from "../memory/slab.ts";
-import type { Prefix } from "../wireguard/configuration.ts";
+import { ConfigurationError, type Prefix } from "../wireguard/configuration.ts";
 
 /** A stack as main wants it; everything has been checked. */
 export interface StackConfig {
@@ -36,17 +36,22 @@ export interface StackConfig {
 const VERSION_WORD = 0;
 const LENGTH_WORD = 1;
 const TEXT_BYTES = 8;
-/** Room for the text: some thousand services and addresses. */
-export const STACK_CONFIG_BYTES = 256 * 1024;
+/** Room for the text: ten thousand services, addresses and peers. Pages in use alone cost memory. */
+export const STACK_CONFIG_BYTES = 4 * 1024 * 1024;
 
-/** Main: puts the config at `at`. */
+/** Main: puts the config at `at`. Throws `ConfigurationError` when it is too long. */
 export function writeStackConfig(slab: Slab, at: number, config: StackConfig): void {
   const text = JSON.stringify(
     config,
     (_key, value) => value instanceof Uint8Array ? { bytes: [...value] } : value,
   );
   const bytes = new TextEncoder().encode(text);
-  invariant(bytes.length <= STACK_CONFIG_BYTES - TEXT_BYTES, "a stack's config has its bounds");
+  const bytesMax = STACK_CONFIG_BYTES - TEXT_BYTES;
+  if (bytes.length > bytesMax) {
+    const what = "Addresses, services and prefixes of the userspace stack";
+    const excess = `take ${bytes.length} bytes of at most ${bytesMax}`;
+    throw new ConfigurationError(`${what} ${excess}: use ranges instead`, Errno.EINVAL);
+  }
   const word = at >> 2;
   const version = Atomics.load(slab.i32, word + VERSION_WORD);
   Atomics.store(slab.i32, word + VERSION_WORD, version | 1);

@@ -94,6 +94,19 @@ Deno.test("later fragments pass rules with ports: their first one has been judge
   assert(!allows([{ action: Deny, directions: In }], fragment, In));
 });
 
+Deno.test("a rule may name this end too, whichever way the packet goes", () => {
+  const packet = buildPacket({});
+  const [source, destination] = [packet.slice(12, 16), packet.slice(16, 20)];
+  const rulesAbout = (address: Uint8Array) => [
+    { action: Deny, directions: In | Out, ownPrefix: prefix(32, ...address) },
+  ];
+  assert(!allows(rulesAbout(destination), {}, In));
+  assert(allows(rulesAbout(destination), {}, Out));
+  assert(allows(rulesAbout(source), {}, In));
+  assert(!allows(rulesAbout(source), {}, Out));
+  assert(allows(rulesAbout(destination), { version: 6 }, In));
+});
+
 Deno.test("random lists agree with the plain one", () => {
   const seed = 4711;
   const random = new SeededRandom(seed);
@@ -108,6 +121,9 @@ Deno.test("random lists agree with the plain one", () => {
       directions: 1 + random.below(3),
       ...random.below(2) === 0
         ? { prefix: { address, bits: random.below(version6 ? 129 : 33) } }
+        : {},
+      ...random.below(3) === 0
+        ? { ownPrefix: { address, bits: random.below(version6 ? 129 : 33) } }
         : {},
       ...random.below(2) === 0 ? { protocol: [6, 17, 132][random.below(3)] } : {},
       ...random.below(2) === 0 ? { ports: { first, last: first + random.below(3) } } : {},
@@ -126,6 +142,7 @@ Deno.test("random lists agree with the plain one", () => {
     const packet = buildPacket(fields);
     const expected = filterReference(rules, {
       remote: fields.version === 4 ? packet.slice(12, 16) : packet.slice(8, 24),
+      own: fields.version === 4 ? packet.slice(16, 20) : packet.slice(24, 40),
       protocol: fields.protocol,
       destinationPort: fields.protocol === 132 ? null : fields.destinationPort,
       isLaterFragment: false,

@@ -26,7 +26,7 @@ interface Scene extends RootlessScene {
 
 function serviceTest(
   name: string,
-  services: string,
+  services: string | readonly string[],
   scenario: (scene: Scene) => Promise<void>,
   needs: readonly string[] = [],
 ): void {
@@ -35,7 +35,7 @@ function serviceTest(
     ...requires(...ROOTLESS_NEEDS, "wireguard-go", ...needs),
     fn: async () => {
       await using net = new Net();
-      const scene = await startRootless(net, [services]);
+      const scene = await startRootless(net, [services].flat());
       try {
         await scenario({
           ...scene,
@@ -99,6 +99,21 @@ serviceTest(
     assert(server.log.includes(digestOf(20e6)), server.log);
   },
 );
+
+for (const setting of ["Encryptors = 1", "Offload = no-udp-gso, no-udp-gro"]) {
+  serviceTest(
+    `streams are exact with ${setting}`,
+    ["LocalServices = 8000:127.0.0.1:9000, 9001", setting],
+    async ({ serve, ask, net, away }) => {
+      await serve("sum-server", 9000);
+      const giver = await serve("give-server", 9001, 5e6);
+      assertEquals((await ask("sum-client", INNER_V6, 8000, 5e6)).answer, digestOf(5e6));
+      Foreground.start(net, away, program("give-client", INNER_V6, 9001));
+      await giver.says(/"answer"/, 30_000);
+      assert(giver.log.includes(digestOf(5e6)), giver.log);
+    },
+  );
+}
 
 serviceTest(
   "a port that nobody listens at and one that is not offered are refused at once",

@@ -156,7 +156,11 @@ ${longhaul.join("\n")}
   const limit = options.openFiles === undefined ? [] : ["prlimit", `--nofile=${options.openFiles}`];
   const up = Foreground.start(net, home, [...limit, ...argv]);
   await up.says(/ is up, UDP port /);
-  await pingUntilAnswered(away, homeV4);
+  try {
+    await pingUntilAnswered(away, homeV4);
+  } catch (error) {
+    throw new Error(up.log, { cause: error });
+  }
   return { up, name, file, home, away, kernel, sandbox };
 }
 

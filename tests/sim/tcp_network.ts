@@ -9,6 +9,7 @@ import { createSlab, RegionAllocator, type Slab } from "../../src/memory/slab.ts
 import { BufferPool } from "../../src/netstack/buffer_pool.ts";
 import { InboundDatagram } from "../../src/netstack/inbound.ts";
 import type { IpOutput, IpPath } from "../../src/netstack/output.ts";
+import type { CongestionControl } from "../../src/netstack/tcp/congestion.ts";
 import type { TcpLimits } from "../../src/netstack/tcp/limits.ts";
 import { TcpLayer } from "../../src/netstack/tcp/tcp_layer.ts";
 import { pseudoHeaderSum, ScalarChecksumKernel } from "../../src/wire/checksum.ts";
@@ -39,6 +40,8 @@ export interface HostOptions {
   readonly gro?: boolean;
   readonly mtu?: number;
   readonly limits?: Partial<TcpLimits>;
+  /** CUBIC if left out. */
+  readonly makeCongestion?: () => CongestionControl;
 }
 
 interface Packet {
@@ -52,18 +55,38 @@ interface Packet {
 const POOL_BYTES = 64 << 20;
 const PACKET_PLACE_BYTES = 72_000;
 
-/** What one end may send by the windows that it was offered; for one connection at a time. */
+/**
+ * What one end may send by the windows that it was offered, and that what it offers itself never
+ * shrinks; for one connection at a time.
+ */
 class OfferedWindow {
   #edge: number | null = null;
+  #ownEdge: number | null = null;
   #ownScale = -1;
   #peerScale = -1;
 
   /** A segment has left this end. */
   onSent(view: DataView, payloadBytes: number): void {
     if ((view.getUint8(13) & TcpFlag.Syn) !== 0) this.#ownScale = windowScale(view);
+    this.#checkOwn(view);
     if (payloadBytes === 0 || this.#edge === null) return;
     const end = (view.getInt32(4) + payloadBytes) | 0;
     assert(((end - this.#edge) | 0) <= 0, `${(end - this.#edge) | 0} bytes beyond the window`);
+  }
+
+  #checkOwn(view: DataView): void {
+    const flags = view.getUint8(13);
+    if ((flags & TcpFlag.Ack) === 0 || (flags & TcpFlag.Rst) !== 0) return;
+    const edge = this.#edgeOf(view, this.#ownScale);
+    const growth = this.#ownEdge === null ? 0 : (edge - this.#ownEdge) | 0;
+    assert(growth >= 0, `the right edge of the window has moved back by ${-growth}`);
+    this.#ownEdge = edge;
+  }
+
+  #edgeOf(view: DataView, scale: number): number {
+    const isSyn = (view.getUint8(13) & TcpFlag.Syn) !== 0;
+    const isScaled = !isSyn && this.#peerScale >= 0 && this.#ownScale >= 0;
+    return (view.getInt32(8) + (view.getUint16(14) << (isScaled ? scale : 0))) | 0;
   }
 
   /** A segment has come from the other end. */
@@ -71,9 +94,7 @@ class OfferedWindow {
     const flags = view.getUint8(13);
     if ((flags & TcpFlag.Syn) !== 0) this.#peerScale = windowScale(view);
     if ((flags & TcpFlag.Ack) === 0) return;
-    const isScaled = (flags & TcpFlag.Syn) === 0 && this.#peerScale >= 0 && this.#ownScale >= 0;
-    const window = view.getUint16(14) << (isScaled ? this.#peerScale : 0);
-    const edge = (view.getInt32(8) + window) | 0;
+    const edge = this.#edgeOf(view, this.#peerScale);
     if (this.#edge === null || ((edge - this.#edge) | 0) > 0) this.#edge = edge;
   }
 }
@@ -126,6 +147,7 @@ export class SimHost implements IpOutput {
       random: network.random,
       counters: { drop: () => {} },
       limits: options.limits,
+      makeCongestion: options.makeCongestion,
     });
   }
 
@@ -175,8 +197,7 @@ export class SimHost implements IpOutput {
     this.#waiting.push(...arrived);
     if (nowMs < this.pausedUntilMs) return;
     const packets = this.#waiting.splice(0);
-    // Of what may be corrupted nothing is known.
-    if (!this.network.hasChecksums) {
+    if (this.network.watchesWindows) {
       for (const packet of packets) this.#offered.onReceived(new DataView(packet.buffer));
     }
     for (let i = 0; i < packets.length;) {
@@ -281,8 +302,9 @@ export class TcpNetwork {
     },
   ) {
     this.random = new SeededRandom(seed);
-    this.watchesWindows = options.isSingle ?? true;
     this.hasChecksums = (options.aToB.corrupted ?? 0) + (options.bToA.corrupted ?? 0) > 0;
+    // Of what may be corrupted nothing is known.
+    this.watchesWindows = (options.isSingle ?? true) && !this.hasChecksums;
     this.a = new SimHost(this, Uint8Array.of(10, 0, 0, 1), options.a ?? {});
     this.b = new SimHost(this, Uint8Array.of(10, 0, 0, 2), options.b ?? {});
     this.#faults.set(this.a, options.aToB);

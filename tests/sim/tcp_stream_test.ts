@@ -1,6 +1,7 @@
 /** Streams through bad networks: exact in every case. */
 import { assert } from "@std/assert";
 import { SeededRandom } from "../../src/base/random.ts";
+import { NewReno } from "../../src/netstack/tcp/new_reno.ts";
 import { type LinkFaults, TcpNetwork } from "./tcp_network.ts";
 import { transfer } from "./tcp_stream.ts";
 
@@ -70,7 +71,12 @@ Deno.test("streams are exact with buffers of any size, readers that pause, and a
       reorderMs: random.below(40),
     });
     const network = new TcpNetwork(seed, {
-      a: { gso: random.below(2) === 0, gro: random.below(2) === 0, limits: limits() },
+      a: {
+        gso: random.below(2) === 0,
+        gro: random.below(2) === 0,
+        limits: limits(),
+        makeCongestion: seed % 3 === 0 ? () => new NewReno() : undefined,
+      },
       b: { gso: random.below(2) === 0, gro: random.below(2) === 0, limits: limits() },
       aToB: faults(),
       bToA: faults(),

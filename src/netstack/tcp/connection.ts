@@ -42,6 +42,8 @@ export interface ConnectionHost {
 
 /** Spans and wake-ups of the send buffer are not smaller than this, or a quarter of the buffer. */
 const WRITE_BYTES_WORTH = 256 << 10;
+/** RFC 1191 section 6.3: "at least 10 minutes" after an ICMP error the larger MTU is tried again. */
+const PATH_MTU_LIFE_MS = 600_000;
 /** The send buffer grows to this by what is written, and beyond by what the path carries. */
 const SEND_BYTES_FIRST = 64 << 10;
 
@@ -74,6 +76,9 @@ export class Connection implements TcpConnection, PieceTaker {
   #lifeAtMs = Infinity;
   readonly #keepalive: Keepalive;
   #idleAtMs = Infinity;
+  /** The path's MTU before ICMP made it smaller, and when it is tried again. */
+  #fullMtu = 0;
+  #mtuAtMs = Infinity;
   #softError = -1;
   readonly #receiveRtt = new ReceiveRtt();
 
@@ -232,11 +237,6 @@ export class Connection implements TcpConnection, PieceTaker {
 
   // What the layer calls.
 
-  /** Whether it still holds a half-open place. */
-  get isHalfOpen(): boolean {
-    return this.state === TcpState.SynReceived && this.isPassive;
-  }
-
   /** The next deadline, or Infinity. */
   get deadlineMs(): number {
     return Math.min(
@@ -246,6 +246,7 @@ export class Connection implements TcpConnection, PieceTaker {
       this.#lifeAtMs,
       this.#keepalive.atMs,
       this.#idleAtMs,
+      this.#mtuAtMs,
     );
   }
 
@@ -271,6 +272,7 @@ export class Connection implements TcpConnection, PieceTaker {
     if (nowMs >= this.sender.loss.deadlineMs && !this.#onLossTimer(nowMs)) return;
     if (nowMs >= this.#keepalive.atMs && !this.#onKeepalive(nowMs)) return;
     if (nowMs >= this.#idleAtMs) this.#onIdle(nowMs);
+    if (nowMs >= this.#mtuAtMs) this.#widenPath();
     if (this.state !== TcpState.Closed) {
       this.host.wake(this);
       this.host.schedule(this);
@@ -618,7 +620,7 @@ export class Connection implements TcpConnection, PieceTaker {
   }
 
   #rttMs(): number {
-    return this.#receiveRtt.valueMs(this.sender.rtt.srttMs);
+    return this.#receiveRtt.valueMs(this.sender.rtt.minRttMs);
   }
 
   // Timers, errors, the end.
@@ -666,10 +668,23 @@ export class Connection implements TcpConnection, PieceTaker {
 
   #onTooBig(mtu: number): void {
     const { writer, sender } = this;
-    if (mtu < writer.path.mtu) writer.path.mtu = mtu;
+    const { path } = writer;
+    if (mtu < path.mtu) {
+      if (this.#fullMtu === 0) this.#fullMtu = path.mtu;
+      path.mtu = mtu;
+      this.#mtuAtMs = this.host.nowMs + PATH_MTU_LIFE_MS;
+    }
     if (!writer.updateMss()) return;
     sender.congestion.setMss(writer.mss);
     if (isSynchronized(this.state)) sender.loss.onPathMtu();
+  }
+
+  /** RFC 1191 section 6.3: the path may have become wider; it says so if it has not. */
+  #widenPath(): void {
+    const { writer, sender } = this;
+    this.#mtuAtMs = Infinity;
+    writer.path.mtu = this.#fullMtu;
+    if (writer.updateMss()) sender.congestion.setMss(writer.mss);
   }
 
   #limitFinWait2(): void {
@@ -727,7 +742,7 @@ export class Connection implements TcpConnection, PieceTaker {
   #finish(end: TcpEnd): void {
     const wasOver = this.state === TcpState.TimeWait;
     this.#go(TcpState.Closed);
-    this.#lifeAtMs = this.#idleAtMs = Infinity;
+    this.#lifeAtMs = this.#idleAtMs = this.#mtuAtMs = Infinity;
     this.#handshake.end();
     this.#keepalive.stop();
     this.sender.close();

@@ -67,19 +67,9 @@ export class LossDetector {
     this.#sender = sender;
   }
 
-  /** Timeouts, or probes of a closed window, in a row. */
-  get attempts(): number {
-    return this.#timeouts + this.#persistCount;
-  }
-
   /** When something was last acknowledged, or the first of what is in flight was sent. */
   get progressMs(): number {
     return this.#progressMs;
-  }
-
-  /** How long nothing of what is in flight was acknowledged. */
-  stalledMs(nowMs: number): number {
-    return this.#timeouts > 0 ? nowMs - this.#progressMs : 0;
   }
 
   /** Something was sent. */
@@ -144,6 +134,8 @@ export class LossDetector {
     this.deadlineMs = Infinity;
     if (timer === LossTimer.Reorder) {
       const flightBytes = this.#sender.outstandingBytes - this.#sender.scoreboard.sackedBytes;
+      // Nothing was delivered by a timer.
+      this.#sender.scoreboard.beginAck();
       this.#detect(nowMs);
       if (this.#sender.scoreboard.lostBytes === 0) return true;
       if (this.#sender.recovery.phase === Phase.Open) this.#enterFast(flightBytes, nowMs);

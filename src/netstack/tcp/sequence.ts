@@ -12,13 +12,3 @@ export function seqBefore(a: number, b: number): boolean {
 export function seqAfter(a: number, b: number): boolean {
   return ((a - b) | 0) > 0;
 }
-
-/** The later of both. */
-export function seqMax(a: number, b: number): number {
-  return ((a - b) | 0) > 0 ? a : b;
-}
-
-/** The earlier of both. */
-export function seqMin(a: number, b: number): number {
-  return ((a - b) | 0) < 0 ? a : b;
-}

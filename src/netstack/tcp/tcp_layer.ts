@@ -79,7 +79,7 @@ export class TcpLayer implements ConnectionHost, PendingHost {
   /** What each id stands for. */
   readonly #endpoints: (Connection | PendingSyn | null)[] = [];
   readonly #freeIds: number[] = [];
-  /** Connections in TIME-WAIT, oldest first; some may have left it meanwhile. */
+  /** Connections in TIME-WAIT, oldest first. */
   readonly #timeWait = new Set<Connection>();
   #connectionCount = 0;
   #awakeFirst: Connection | null = null;

@@ -158,3 +158,23 @@ tcpTest(
     > . 2921:5993(3072) ack 1 gso 1024
   `,
 );
+
+tcpTest(
+  "a path that ICMP made narrow is tried at its full width after ten minutes (RFC 1191)",
+  `
+    ${passive({ mss: 1460 })}
+    write 3000
+    > P. 1:3001(3000) ack 1 gso 1460
+    icmp toobig seq 1 mtu 1240
+    > P. 1:3001(3000) ack 1 gso 1200
+    < . 1:1(0) ack 3001 win 512
+    +590 > nothing
+    write 2400
+    > P. 3001:5401(2400) ack 1 gso 1200
+    < . 1:1(0) ack 5401 win 512
+    +11 > nothing
+    write 2920
+    > P. 5401:8321(2920) ack 1 gso 1460
+    < . 1:1(0) ack 8321 win 512
+  `,
+);

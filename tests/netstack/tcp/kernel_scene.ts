@@ -86,9 +86,8 @@ export class TcpKernelScene extends StackScene {
   }
 
   /** Starts a program at the kernel's end. */
-  async spawn(argv: string[]): Promise<RunResult> {
-    const options = { namespace: this.name, mayFail: true, timeoutMs: 40_000 };
-    return await run(argv, options);
+  spawn(argv: string[], namespace = this.name): Promise<RunResult> {
+    return run(argv, { namespace, mayFail: true, timeoutMs: 40_000 });
   }
 
   #isLost(): boolean {

@@ -26,14 +26,20 @@ class KernelEnd {
   result: RunResult | undefined;
   #promise: Promise<void> | undefined;
 
-  constructor(readonly scene: TcpKernelScene, net: Net, readonly down: number) {
+  /** `namespace`: where it runs, the scene's own if left out. */
+  constructor(
+    readonly scene: TcpKernelScene,
+    net: Net,
+    readonly down: number,
+    readonly namespace = scene.name,
+  ) {
     this.#folder = net.folder;
     Deno.writeFileSync(`${this.#folder}/in`, streamBytes(down));
   }
 
   start(...argv: string[]): void {
     const command = `exec ncat ${argv.join(" ")} < ${this.#folder}/in > ${this.#folder}/out`;
-    this.#promise = this.scene.spawn(["sh", "-c", command]).then((result) => {
+    this.#promise = this.scene.spawn(["sh", "-c", command], this.namespace).then((result) => {
       this.result = result;
     });
   }
@@ -176,27 +182,33 @@ tcpKernelTest("our abort reaches the kernel's program as a reset", {}, async (sc
   assertEquals(app.end, TcpEnd.Aborted);
 });
 
-tcpKernelTest("a smaller MTU behind the kernel's end is found by ICMP", {}, async (scene, net) => {
-  const far = await net.namespace("far");
-  await net.veth(
-    { namespace: scene.name, name: "near0", addresses: ["192.168.80.1/24"] },
-    { namespace: far, name: "far0", addresses: ["192.168.80.2/24"] },
+for (const own of [OWN4, OWN6]) {
+  tcpKernelTest(
+    `a smaller MTU behind the kernel is found by ICMP, to ${own}`,
+    {},
+    async (scene, net) => {
+      const far = await net.namespace("far");
+      await net.veth(
+        { namespace: scene.name, name: "near0", addresses: ["192.168.80.1/24", "fd80::1/64"] },
+        { namespace: far, name: "far0", addresses: ["192.168.80.2/24", "fd80::2/64"] },
+      );
+      await net.forward(scene.name);
+      await net.ip(scene.name, ["link set near0 mtu 1280"]);
+      await net.ip(far, [
+        "route add 10.0.0.0/24 via 192.168.80.1 congctl lock cubic",
+        "route add fd00::/64 via fd80::1 congctl lock cubic",
+      ]);
+      const app = new StreamApp(scene, 500 * KIB);
+      scene.stack.tcp.listen(null, PORT, {
+        onSyn: (pending) => app.connection = pending.accept(app),
+        onPendingGone: () => {},
+      });
+      scene.onTurn = () => app.turn();
+      const kernel = new KernelEnd(scene, net, 0, far);
+      kernel.start(own, `${PORT}`);
+      await scene.pump("the end of the stream", () => kernel.result !== undefined);
+      await kernel.check(500 * KIB);
+      assertEquals(scene.stack.output.pathMtus.count, 1, "paths that ICMP has told of");
+    },
   );
-  await net.forward(scene.name);
-  await net.ip(scene.name, ["link set near0 mtu 1280"]);
-  await net.ip(far, [`route add 10.0.0.0/24 via 192.168.80.1 congctl lock cubic`]);
-  const app = new StreamApp(scene, 500 * KIB);
-  scene.stack.tcp.listen(null, PORT, {
-    onSyn: (pending) => app.connection = pending.accept(app),
-    onPendingGone: () => {},
-  });
-  scene.onTurn = () => app.turn();
-  const kernel = new KernelEnd(
-    Object.assign(Object.create(scene), { name: far }) as TcpKernelScene,
-    net,
-    0,
-  );
-  kernel.start(OWN4, `${PORT}`);
-  await scene.pump("the end of the stream", () => kernel.result !== undefined);
-  await kernel.check(500 * KIB);
-});
+}
