@@ -44,6 +44,8 @@ export const RELOAD_REQUEST = "reload";
 export const TEXT_FIELD = "text";
 /** The request that tells which file the interface runs with, as the field `file`. */
 export const CONFIG_REQUEST = "config";
+/** Without an interface addresses and MTU are the stack's, and there are no routes. */
+const NO_ROUTES = { added: 0, removed: 0 };
 
 /** What a reloader works with. */
 export interface ReloaderOptions {
@@ -181,7 +183,9 @@ export class Reloader {
     resolver: EndpointResolver,
     difference: NodeDifference,
   ): Promise<string[]> {
-    if (!this.#options.hasInterface) return this.#changeDevice(config, resolver);
+    if (!this.#options.hasInterface) {
+      return [...this.#changeDevice(config, resolver), ...interfaceWords(difference, NO_ROUTES)];
+    }
     using change = new InterfaceChange(this.#options.interfaceName, difference, config);
     await change.add();
     let told: string[];
