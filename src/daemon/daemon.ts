@@ -180,7 +180,7 @@ function setDefaultMtu(name: string): void {
 function listen(name: string, passedFd?: number): ControlSocket {
   if (passedFd !== undefined) return adoptSocket(passedFd, uapiPath(name));
   const folder = newSocketFolder();
-  makeFolders(folder.path, folder.mode);
+  makeFolders(folder.path, folder.mode, folder.fix);
   const path = newSocketPath(name);
   return { fd: listenUnix(path), path, watch: new PathWatch(path), isOwn: true };
 }
