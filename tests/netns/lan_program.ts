@@ -3,18 +3,21 @@
  *
  *     dns PORT                 a.test A 192.0.2.99, large.test TXT of 3,000 bytes; UDP and TCP
  *     echo PORT                UDP: sends back what it gets
+ *     keep PORT                TCP: keeps connections until their other end closes
+ *     hold HOST PORT N         TCP: makes N connections, prints how many there are, and holds them
  *     flow HOST PORT N BYTES   UDP: N datagrams of that length, many under way at a time, as HTTP/3
  *                              does; prints how many came back as they were
  */
 import { Buffer } from "node:buffer";
 import { createSocket } from "node:dgram";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import process from "node:process";
 
 const UNDER_WAY_MAX = 32;
 const WAIT_MS = 20_000;
 /** A datagram that is not back by then is counted as lost, and another one takes its place. */
 const LOST_MS = 1000;
+const DIALS_AT_ONCE = 64;
 const TYPE_TXT = 16;
 
 /** The command that runs this file in some role. */
@@ -110,11 +113,41 @@ function flow(host: string, port: number, count: number, bytes: number): void {
   setTimeout(() => process.exit(1), WAIT_MS);
 }
 
+function keep(port: number): void {
+  const server = createServer((stream) => stream.on("error", () => {}));
+  server.listen({ port, host: "::", backlog: 4096 }, () => console.log("listening"));
+}
+
+function hold(host: string, port: number, count: number): void {
+  let begun = 0, made = 0, failed = 0;
+  const more = () => {
+    if (begun < count) dial();
+    else if (made + failed === count) console.log(JSON.stringify({ made, failed }));
+  };
+  const dial = () => {
+    begun++;
+    let isMade = false;
+    const socket = connect({ host, port }, () => {
+      isMade = true;
+      made++;
+      more();
+    });
+    socket.on("error", () => {
+      if (isMade) return;
+      failed++;
+      more();
+    });
+  };
+  for (let i = 0; i < Math.min(count, DIALS_AT_ONCE); i++) dial();
+}
+
 if (import.meta.main) {
   const [role, ...words] = process.argv.slice(2);
   const numbers = words.map(Number);
   if (role === "dns") dns(numbers[0]);
   else if (role === "echo") echo(numbers[0]);
+  else if (role === "keep") keep(numbers[0]);
+  else if (role === "hold") hold(words[0], numbers[1], numbers[2]);
   else if (role === "flow") flow(words[0], numbers[1], numbers[2], numbers[3]);
   else throw new Error(`no role ${role}`);
 }
