@@ -240,6 +240,30 @@ servedTest(
   ["nginx"],
 );
 
+servedTest("a reload serves other prefixes and other rules, and flows go on", [
+  "Serve = 10.50.0.0/16",
+], async (scene) => {
+  for (const host of [scene.lan, scene.far]) await startNginx(scene, host, 8080);
+  const reaches = (address: string) =>
+    ask(scene, `curl -sS -m 2 http://${address}:8080/small`, true).then((text) =>
+      text === "small\n"
+    );
+  assertEquals([await reaches(LAN_V4), await reaches(FAR_V4)], [true, false]);
+  const transfer = ask(
+    scene,
+    `curl -sS --limit-rate 1M -o /dev/null -w '%{size_download}' http://${LAN_V4}:8080/`,
+  );
+  await waitFor("it has begun", 5000, async () => (await flowsOf(scene)).flows.length > 0);
+  const text = Deno.readTextFileSync(scene.file);
+  const serve = "Serve = 10.60.0.0/16, 10.50.0.0/24\nDeny = in to 10.60.0.0/16 tcp 8081";
+  Deno.writeTextFileSync(scene.file, text.replace("Serve = 10.50.0.0/16", serve));
+  const { code, stdout } = await longhaulAsNobody(scene, "reload", scene.name);
+  assertEquals(code, 0);
+  assertMatch(stdout, /served prefixes[^]*rules of Allow and Deny/);
+  assertEquals([await reaches(LAN_V4), await reaches(FAR_V4)], [true, true]);
+  assertEquals(await transfer, "5000000");
+}, ["curl", "nginx"]);
+
 async function flowsOf(scene: ServedScene) {
   const { stdout } = await longhaulAsNobody(scene, "status", scene.name, "--flows", "--json");
   const [status] = JSON.parse(stdout).interfaces;
