@@ -146,8 +146,9 @@ Deno.test("a client with too many flows loses its oldest, others lose nothing", 
   assertEquals(scene.forwarder.udp.flowCount, 4);
   scene.udp.receive({ remotePort: 5 }, [1]);
   const late = { remoteAddress: Uint8Array.of(10, 9, 9, 7) };
-  assertEquals(scene.udp.receive(late, [1]), UdpVerdict.Drop);
-  assertEquals(scene.drops.get(DropReason.FlowLimit), 1);
+  assertEquals(scene.udp.receive(late, [1]), null);
+  assertEquals([scene.host.sockets[2].state, other.state], ["closed", "open"]);
+  assertEquals(scene.forwarder.udp.flowCount, 5);
 });
 
 Deno.test("when descriptors have run out new flows are dropped and the others go on", () => {
