@@ -122,7 +122,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       udpGro: offload.udpGro,
       tunGro: {
         tcp: tun === null || (offload.tunGro && tun.tcpSegmentation),
-        udp: tun !== null && offload.tunGro && tun.udpSegmentation,
+        udp: tun === null || (offload.tunGro && tun.udpSegmentation),
       },
       limits: options.limits ?? DEFAULT_SESSION_LIMITS,
       fault: options.fault ?? "",
