@@ -10,7 +10,7 @@
 import { Errno } from "../src/base/errno.ts";
 import { closeFd } from "./descriptor.ts";
 import { Epoll, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "./epoll.ts";
-import { Msghdr } from "./layout.ts";
+import { Cmsghdr, cmsgSpace, Msghdr } from "./layout.ts";
 import { checked, type Libc, libc } from "./libc.ts";
 import { type FfiMemory, fixedBytes } from "./memory.ts";
 import {
@@ -44,15 +44,21 @@ const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const SO_LINGER = 13;
 const SHUT_WR = 1;
+const SOL_UDP = 17;
+const UDP_SEGMENT = 103;
+/** A segment's length: u16. */
+const SEGMENT_DATA_BYTES = 2;
 /** Connecting a UDP socket sends nothing, whatever the port. */
 const PROBE_PORT = 9;
 
 /** Pieces of one write: what a GRO item can have. */
 const IOVECS_MAX = 256;
 const IOVEC_BYTES = 16;
-// The scratch region: a message header and the iovecs of a write, an iovec of a read.
+// The scratch region: a message header, a control message and the iovecs of a write, an iovec of a
+// read.
 const WRITE_HEADER = 0;
 const READ_IOVEC = 64;
+const WRITE_CONTROL = 80;
 const WRITE_IOVECS = 128;
 /** Bytes of slab that one `HostSocketSet` needs, at a multiple of 8. */
 export const HOST_SOCKET_SCRATCH_BYTES = WRITE_IOVECS + IOVECS_MAX * IOVEC_BYTES;
@@ -89,6 +95,11 @@ export class HostSocketSet {
     this.#readIovec = memory.addressOf(scratchAt + READ_IOVEC);
     memory.u8.fill(0, scratchAt, scratchAt + HOST_SOCKET_SCRATCH_BYTES);
     memory.writeAddress(scratchAt + WRITE_HEADER + Msghdr.iov, scratchAt + WRITE_IOVECS);
+    memory.writeAddress(scratchAt + WRITE_HEADER + Msghdr.control, scratchAt + WRITE_CONTROL);
+    const controlAt = scratchAt + WRITE_CONTROL;
+    memory.view.setUint32(controlAt + Cmsghdr.length, Cmsghdr.data + SEGMENT_DATA_BYTES, true);
+    memory.view.setInt32(controlAt + Cmsghdr.level, SOL_UDP, true);
+    memory.view.setInt32(controlAt + Cmsghdr.type, UDP_SEGMENT, true);
   }
 
   /** Readable while any socket has events for `poll`: a lane watches this one descriptor. */
@@ -221,6 +232,26 @@ export class HostSocketSet {
       iovec += IOVEC_BYTES;
     }
     return this.#send(fd, count);
+  }
+
+  /**
+   * Sends `count` datagrams of `segmentBytes` bytes each (the last may be shorter), the pieces from
+   * `first` on, in one call: at most 64 and 65,507 bytes. Bytes or a negated errno: EIO, EINVAL or
+   * EMSGSIZE where they can only be sent one by one.
+   */
+  writeRun(fd: number, pieces: Gather, first: number, count: number, segmentBytes: number): number {
+    const memory = this.#memory;
+    let iovec = this.#scratchAt + WRITE_IOVECS;
+    for (let i = first; i < first + count; i++) {
+      memory.writeIovec(iovec, pieces.at[i], pieces.bytes[i]);
+      iovec += IOVEC_BYTES;
+    }
+    const lengthAt = this.#scratchAt + WRITE_HEADER + Msghdr.controllen;
+    memory.view.setUint16(this.#scratchAt + WRITE_CONTROL + Cmsghdr.data, segmentBytes, true);
+    memory.i32[lengthAt >> 2] = cmsgSpace(SEGMENT_DATA_BYTES);
+    const result = this.#send(fd, count);
+    memory.i32[lengthAt >> 2] = 0;
+    return result;
   }
 
   /** Ends the direction towards the host (FIN). */

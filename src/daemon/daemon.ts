@@ -122,7 +122,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       udpGro: offload.udpGro,
       tunGro: {
         tcp: tun === null || (offload.tunGro && tun.tcpSegmentation),
-        udp: tun !== null && offload.tunGro && tun.udpSegmentation,
+        udp: tun === null || (offload.tunGro && tun.udpSegmentation),
       },
       limits: options.limits ?? DEFAULT_SESSION_LIMITS,
       fault: options.fault ?? "",
@@ -180,7 +180,7 @@ function setDefaultMtu(name: string): void {
 function listen(name: string, passedFd?: number): ControlSocket {
   if (passedFd !== undefined) return adoptSocket(passedFd, uapiPath(name));
   const folder = newSocketFolder();
-  makeFolders(folder.path, folder.mode);
+  makeFolders(folder.path, folder.mode, folder.fix);
   const path = newSocketPath(name);
   return { fd: listenUnix(path), path, watch: new PathWatch(path), isOwn: true };
 }

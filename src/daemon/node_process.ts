@@ -47,6 +47,7 @@ import { planStack, stackBytes } from "../worker/stack_plan.ts";
 import { ClockWatch } from "./clock_watch.ts";
 import { EndpointWatch } from "./endpoint_watch.ts";
 import { EventLog } from "./event_log.ts";
+import { requireOpenFiles } from "./open_files.ts";
 import { PeerSockets } from "./peer_sockets.ts";
 import { RateMeter } from "./rate_meter.ts";
 import { Reactor } from "./reactor.ts";
@@ -177,8 +178,12 @@ export class NodeProcess implements ConfigurationTarget {
     if (options.tun === null && options.stack !== null) this.#control.setMtu(options.stack.mtu);
   }
 
-  /** Starts a node; it works when the promise resolves. */
+  /**
+   * Starts a node; it works when the promise resolves. Rejects with `SetupError` where this process
+   * lacks the descriptors for one.
+   */
   static async start(options: NodeProcessOptions): Promise<NodeProcess> {
+    requireOpenFiles();
     const node = new NodeProcess(options);
     await node.#startWorkers();
     return node;

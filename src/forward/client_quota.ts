@@ -1,4 +1,4 @@
-/** Counts what each client has, so that one cannot take all. A client is an address of a peer. */
+/** Counts what each client has, so that one cannot take all. A client is a peer. */
 
 interface ClientCount {
   flows: number;
@@ -22,11 +22,10 @@ export class ClientQuota {
   }
 
   /** Takes a flow and a dial for the client, or nothing and returns false. */
-  begin(client: Uint8Array): boolean {
-    const key = String(client);
-    const count = this.#clients.get(key);
+  begin(client: string): boolean {
+    const count = this.#clients.get(client);
     if (count === undefined) {
-      this.#clients.set(key, { flows: 1, dials: 1 });
+      this.#clients.set(client, { flows: 1, dials: 1 });
       return true;
     }
     if (count.flows >= this.#flowsMax || count.dials >= this.#dialsMax) return false;
@@ -36,15 +35,14 @@ export class ClientQuota {
   }
 
   /** The dial has come to its end; the flow goes on. */
-  endDial(client: Uint8Array): void {
-    const count = this.#clients.get(String(client));
+  endDial(client: string): void {
+    const count = this.#clients.get(client);
     if (count !== undefined) count.dials--;
   }
 
   /** The flow is over. */
-  endFlow(client: Uint8Array): void {
-    const key = String(client);
-    const count = this.#clients.get(key);
-    if (count !== undefined && --count.flows === 0) this.#clients.delete(key);
+  endFlow(client: string): void {
+    const count = this.#clients.get(client);
+    if (count !== undefined && --count.flows === 0) this.#clients.delete(client);
   }
 }

@@ -36,6 +36,8 @@ export interface Surroundings {
   isOwnAddress(address: Uint8Array): boolean;
   /** Length of the longest allowed-IPs prefix of any peer that holds the address; -1 for none. */
   peerPrefixBits(address: Uint8Array): number;
+  /** The peer that owns that prefix, by a number; -1 for none. */
+  peerOf(address: Uint8Array): number;
 }
 
 /** A socket address. */
@@ -83,6 +85,15 @@ export class FlowTargets {
     const isTunnel = transport === "udp" && this.#endpoints.has(`${localAddress}:${localPort}`);
     if (isTunnel || !this.mayReach(localAddress)) return NoTarget.Prohibited;
     return { addresses: [localAddress], port: localPort, isRouted: true };
+  }
+
+  /**
+   * Who is counted as the client of a flow from `address`: the peer, whatever addresses it has, so that
+   * one with a whole network cannot take all there is.
+   */
+  clientOf(address: Uint8Array): string {
+    const peer = this.#surroundings?.peerOf(address) ?? -1;
+    return peer >= 0 ? `peer ${peer}` : String(address);
   }
 
   /**

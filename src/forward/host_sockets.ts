@@ -32,6 +32,10 @@ export class HostError {
   sequence = 0;
 }
 
+/** What one call of `writeRun` may send: the kernel's UDP_MAX_SEGMENTS, and the largest datagram. */
+export const RUN_DATAGRAMS_MAX = 64;
+export const RUN_BYTES_MAX = 65_487;
+
 /** The sockets of one lane. */
 export interface HostSockets {
   /** Takes events that wait, without waiting for more: their number. */
@@ -78,6 +82,17 @@ export interface HostSockets {
   write(socket: number, at: number, bytes: number): number;
   /** Writes all pieces in one call: the bytes that were taken, or a negated errno. */
   writePieces(socket: number, pieces: Pieces): number;
+  /**
+   * Sends a run of `count` datagrams of `segmentBytes` bytes (the last may be shorter), the pieces from
+   * `first` on, in one call: at most `RUN_DATAGRAMS_MAX` and `RUN_BYTES_MAX`. Bytes or a negated errno.
+   */
+  writeRun(
+    socket: number,
+    pieces: Pieces,
+    first: number,
+    count: number,
+    segmentBytes: number,
+  ): number;
   /** Ends the direction towards the host. */
   shutdownWrite(socket: number): number;
   /** Closes a socket in order. */

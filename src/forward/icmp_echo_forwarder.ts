@@ -105,9 +105,9 @@ export class IcmpEchoForwarder implements EchoForwarder {
     this.#flows.delete(flow.key);
     this.#ready.delete(flow);
     this.options.slots.remove(flow.slot);
-    const left = this.#clients.get(String(flow.source))! - 1;
-    if (left === 0) this.#clients.delete(String(flow.source));
-    else this.#clients.set(String(flow.source), left);
+    const left = this.#clients.get(flow.client)! - 1;
+    if (left === 0) this.#clients.delete(flow.client);
+    else this.#clients.set(flow.client, left);
   }
 
   /** The flows as status shows them. */
@@ -127,7 +127,7 @@ export class IcmpEchoForwarder implements EchoForwarder {
     identifier: number,
   ): EchoFlow | EchoVerdict {
     const { host, slots, wantSweep, counters } = this.options;
-    const client = String(source);
+    const client = this.targets.clientOf(source);
     if (!this.#makeRoom(client)) {
       counters.drop(DropReason.FlowLimit);
       return EchoVerdict.Drop;
@@ -138,7 +138,7 @@ export class IcmpEchoForwarder implements EchoForwarder {
       slots.remove(slot);
       return verdictOf(-socket);
     }
-    const flow = new EchoFlow(this, { key, slot, socket, source, destination, identifier });
+    const flow = new EchoFlow(this, { key, client, slot, socket, source, destination, identifier });
     slots.replace(slot, flow);
     this.#flows.set(key, flow);
     this.#clients.set(client, (this.#clients.get(client) ?? 0) + 1);
@@ -153,7 +153,7 @@ export class IcmpEchoForwarder implements EchoForwarder {
     if (this.#flows.size < echoFlowsMax && own < echoFlowsPerClientMax) return true;
     if (own === 0) return false;
     for (const flow of this.#flows.values()) {
-      if (String(flow.source) !== client) continue;
+      if (flow.client !== client) continue;
       flow.end();
       return true;
     }
@@ -173,6 +173,8 @@ function verdictOf(errno: number): EchoVerdict {
 /** What a flow is. */
 interface EchoFlowParts {
   readonly key: string;
+  /** The peer. */
+  readonly client: string;
   readonly slot: number;
   readonly socket: number;
   readonly source: Uint8Array;
@@ -183,6 +185,7 @@ interface EchoFlowParts {
 /** One flow; see the module's text. */
 export class EchoFlow implements HostFlow {
   readonly key: string;
+  readonly client: string;
   readonly slot: number;
   readonly source: Uint8Array;
   readonly destination: Uint8Array;
@@ -199,6 +202,7 @@ export class EchoFlow implements HostFlow {
 
   constructor(owner: IcmpEchoForwarder, parts: EchoFlowParts) {
     this.key = parts.key;
+    this.client = parts.client;
     this.slot = parts.slot;
     this.source = parts.source;
     this.destination = parts.destination;

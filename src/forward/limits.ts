@@ -4,7 +4,7 @@
 export interface ForwardLimits {
   /** TCP flows, those that are being connected included. */
   readonly tcpFlowsMax: number;
-  /** Of these, flows of one address of a peer: the rest stays for others. */
+  /** Of these, flows of one peer: the rest stays for others. */
   readonly tcpFlowsPerClientMax: number;
   /** Connections to the host that are being made. */
   readonly dialsMax: number;
@@ -24,8 +24,8 @@ export const DEFAULT_FORWARD_LIMITS: ForwardLimits = {
   dialsMax: 1024,
   dialsPerClientMax: 256,
   dialsPerTargetMax: 128,
-  udpFlowsMax: 4096,
-  udpFlowsPerClientMax: 1024,
+  udpFlowsMax: 8192,
+  udpFlowsPerClientMax: 4096,
   echoFlowsMax: 512,
   echoFlowsPerClientMax: 128,
 };

@@ -53,6 +53,7 @@ export class TcpDial implements HostFlow {
   constructor(
     owner: DialOwner,
     readonly pending: PendingTcp,
+    readonly client: string,
     target: ServiceTarget,
     nowMs: number,
   ) {

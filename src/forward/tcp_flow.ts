@@ -60,7 +60,7 @@ export class TcpFlow implements HostFlow, TcpHandler {
   constructor(
     owner: FlowOwner,
     readonly slot: number,
-    readonly client: Uint8Array,
+    readonly client: string,
     socket: number,
     readonly target: FlowFacts["target"],
   ) {

@@ -82,12 +82,13 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
     const isFull = this.#dials.size >= limits.dialsMax ||
       this.#dials.size + this.#flows.size >= limits.tcpFlowsMax ||
       this.#dialsTo.of(target.addresses[0]) >= limits.dialsPerTargetMax;
-    if (isFull || !this.#clients.begin(flow.remoteAddress)) {
+    const client = this.targets.clientOf(flow.remoteAddress);
+    if (isFull || !this.#clients.begin(client)) {
       // Not refused: the peer sends its SYN again, and by then there may be room.
       counters.drop(DropReason.FlowLimit);
       return pending.drop();
     }
-    const dial = new TcpDial(this, pending, target, this.nowMs);
+    const dial = new TcpDial(this, pending, client, target, this.nowMs);
     dial.slot = slots.add(dial);
     this.#dials.set(pending, dial);
     this.#dialsTo.add(dial.firstAddress);
@@ -101,8 +102,7 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
 
   onDialled(dial: TcpDial, socket: number): void {
     const { slots, wantSweep } = this.#options;
-    const { pending, slot } = dial;
-    const client = pending.flow.remoteAddress;
+    const { pending, slot, client } = dial;
     this.#dials.delete(pending);
     this.#dialsTo.remove(dial.firstAddress);
     this.#clients.endDial(client);
@@ -114,8 +114,7 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
   }
 
   onDialFailed(dial: TcpDial, end: DialEnd): void {
-    const { pending, slot } = dial;
-    const client = pending.flow.remoteAddress;
+    const { pending, slot, client } = dial;
     this.#dials.delete(pending);
     this.#dialsTo.remove(dial.firstAddress);
     this.#options.slots.remove(slot);

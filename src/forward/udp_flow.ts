@@ -14,7 +14,13 @@ import type { FlowError } from "../netstack/flow_errors.ts";
 import type { UdpDatagram, UdpFlow, UdpHandler, UdpSocket } from "../netstack/udp_socket.ts";
 import type { HostFlow } from "./flow_slots.ts";
 import { type FlowFacts, FlowKind, FlowState } from "./flow_snapshot.ts";
-import { HostError, HostEvent, type HostSockets } from "./host_sockets.ts";
+import {
+  HostError,
+  HostEvent,
+  type HostSockets,
+  RUN_BYTES_MAX,
+  RUN_DATAGRAMS_MAX,
+} from "./host_sockets.ts";
 import type { UdpMapping } from "./udp_mapping.ts";
 import { passedError, tooBig } from "./passed_errors.ts";
 import { UDP_IDLE_MS, UDP_QUERY_IDLE_MS } from "./limits.ts";
@@ -62,6 +68,8 @@ export class UdpForward implements UdpHandler, HostFlow {
   #socket: UdpSocket | null = null;
   /** Whether the datagram that made the flow has gone to the host already. */
   #isFirstSent = false;
+  /** The kernel or the path does not take runs of datagrams. */
+  #isRunRefused = false;
   #isReadable = false;
   #isReplied = false;
   /** Whether the peer has sent again after an answer: more than one question. */
@@ -125,11 +133,44 @@ export class UdpForward implements UdpHandler, HostFlow {
 
   onRun(socket: UdpSocket, datagram: UdpDatagram, payloads: Pieces): void {
     this.#socket = socket;
-    const first = this.#isFirstSent ? 1 : 0;
+    let next = this.#isFirstSent ? 1 : 0;
     this.#isFirstSent = false;
-    for (let i = first; i < payloads.count && !this.#isOver; i++) {
-      this.#toHost(datagram, payloads.at[i], payloads.bytes[i]);
+    while (next < payloads.count && !this.#isOver) {
+      const sent = this.#runToHost(datagram, payloads, next);
+      if (sent === 0 && !this.#isOver) {
+        this.#toHost(datagram, payloads.at[next], payloads.bytes[next]);
+      }
+      next += Math.max(1, sent);
     }
+  }
+
+  /** Sends as many datagrams of a run as one call takes; how many, 0 to send the next one alone. */
+  #runToHost(datagram: UdpDatagram, payloads: Pieces, first: number): number {
+    const segmentBytes = payloads.bytes[first];
+    const count = this.#isRunRefused || segmentBytes === 0 ? 0 : Math.min(
+      payloads.count - first,
+      RUN_DATAGRAMS_MAX,
+      Math.floor(RUN_BYTES_MAX / segmentBytes),
+    );
+    if (count < 2) return 0;
+    if (this.#isRouted) this.#setHopLimit(datagram.hopLimit - 1);
+    const { host } = this.#owner;
+    const result = host.writeRun(this.#hostSocket, payloads, first, count, segmentBytes);
+    if (result >= 0) {
+      this.#toHostBytes += result;
+      this.#isConversation ||= this.#isReplied;
+      this.#noteActive();
+      return count;
+    }
+    if (result === -Errno.EAGAIN || result === -Errno.ENOBUFS) {
+      this.#owner.onDropped(count);
+      return count;
+    }
+    // Not this run, and for what speaks against runs, no other: one by one says what it is.
+    this.#isRunRefused = result === -Errno.EIO || result === -Errno.EINVAL ||
+      result === -Errno.EMSGSIZE;
+    if (!this.#isRunRefused) this.#hostFailed(result);
+    return 0;
   }
 
   onError(_socket: UdpSocket, kind: IcmpErrorKind): void {

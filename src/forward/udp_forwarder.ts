@@ -1,6 +1,7 @@
 /**
  * Forwards UDP flows of peers to services of this host. A lane has one; it is the forwarder of the
- * stack's UDP layer. Where a client has as many flows as it may have, its oldest makes room.
+ * stack's UDP layer. Where a client has as many flows as it may have, its longest idle one makes room;
+ * where all together have, one of the client that has the most.
  */
 import { DropReason } from "../base/drop_reason.ts";
 import { Errno } from "../base/errno.ts";
@@ -88,7 +89,7 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
       counters.drop(DropReason.DestinationProhibited);
       return UdpVerdict.Prohibit;
     }
-    const client = String(flow.remoteAddress);
+    const client = this.targets.clientOf(flow.remoteAddress);
     if (!this.#makeRoom(client)) {
       counters.drop(DropReason.FlowLimit);
       return UdpVerdict.Drop;
@@ -153,15 +154,28 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
     }
   }
 
-  /** Whether the client may have another flow, after its oldest has made room if need be. */
+  /**
+   * Whether the client may have another flow, after the longest idle one has made room if need be: its
+   * own, or where all have too many, one of whoever has the most.
+   */
   #makeRoom(client: string): boolean {
     const { udpFlowsMax, udpFlowsPerClientMax } = this.#options.limits;
-    const flows = this.#clients.get(client);
+    const own = this.#clients.get(client);
     const isFull = this.#flowCount >= udpFlowsMax;
-    if (!isFull && (flows?.size ?? 0) < udpFlowsPerClientMax) return true;
+    if (!isFull && (own?.size ?? 0) < udpFlowsPerClientMax) return true;
+    const flows = isFull ? this.#largest(own) : own;
     const oldest = flows?.values().next().value;
     oldest?.end();
     return oldest !== undefined;
+  }
+
+  /** The flows of the client that has the most; `own` if none has more than that. */
+  #largest(own: Set<UdpForward> | undefined): Set<UdpForward> | undefined {
+    let largest = own;
+    for (const flows of this.#clients.values()) {
+      if (flows.size > (largest?.size ?? 0)) largest = flows;
+    }
+    return largest;
   }
 
   /**

@@ -1,8 +1,12 @@
-/** How exactly the allowed-IPs table knows an address: for whoever has another claim to compare. */
+/**
+ * Who owns an address by the allowed-IPs table, and by a prefix of what length: for whoever has an
+ * address in bytes, now and then, or another claim to compare.
+ */
 import type { Slab } from "../memory/slab.ts";
 import {
   FAMILY_V4,
   FAMILY_V6,
+  NODE_BITS,
   NODE_BRANCH,
   NODE_OWNER,
   NODE_WORDS,
@@ -14,16 +18,27 @@ import {
  * reader's call, as `lookupV4`: within an epoch that the lane has announced.
  */
 export function ownedPrefixBits(slab: Slab, tableAt: number, address: Uint8Array): number {
-  const { i32 } = slab;
+  const word = findOwned(slab.i32, tableAt, address);
+  return word === 0 ? -1 : slab.i32[word + NODE_BITS];
+}
+
+/** The peer that owns `address`, -1 for none; likewise. */
+export function ownerOf(slab: Slab, tableAt: number, address: Uint8Array): number {
+  const word = findOwned(slab.i32, tableAt, address);
+  return word === 0 ? -1 : slab.i32[word + NODE_OWNER];
+}
+
+/** The node of the longest prefix with an owner, as an index into the words; 0 for none. */
+function findOwned(i32: Int32Array, tableAt: number, address: Uint8Array): number {
   const nodes = (tableAt + TABLE_HEADER_BYTES) >> 2;
   const root = nodes + Atomics.load(i32, tableAt >> 2) * NODE_WORDS;
   let link = i32[root + (address.length === 4 ? FAMILY_V4 : FAMILY_V6)];
-  let best = -1;
+  let best = 0;
   while (link !== 0) {
     const word = nodes + (link >>> 8) * NODE_WORDS;
     const bits = link & 255;
     if (!holds(i32, word, bits, address)) break;
-    if (i32[word + NODE_OWNER] >= 0) best = bits;
+    if (i32[word + NODE_OWNER] >= 0) best = word;
     if (bits === address.length * 8) break;
     link = i32[word + NODE_BRANCH + ((address[bits >> 3] >> (7 - (bits & 7))) & 1)];
   }

@@ -19,7 +19,7 @@ import type { DropCounters } from "../netstack/counters.ts";
 import { LinkEndpoint } from "../netstack/link_endpoint.ts";
 import { SEGMENT_BYTES_MAX } from "../netstack/tcp/limits.ts";
 import { Stack } from "../netstack/stack.ts";
-import { ownedPrefixBits } from "../tables/allowed_ips_depth.ts";
+import { ownedPrefixBits, ownerOf } from "../tables/allowed_ips_depth.ts";
 import type { ChecksumKernel } from "../wire/checksum_kernel.ts";
 import { readStackConfig, type StackConfig } from "./stack_config.ts";
 import { planStack, type StackPlan } from "./stack_plan.ts";
@@ -78,6 +78,7 @@ export class LaneStack implements HostWork {
       surroundings: {
         isOwnAddress: (address) => this.#host.isOwnAddress(address),
         peerPrefixBits: (address) => ownedPrefixBits(slab, parts.allowedIpsAt, address),
+        peerOf: (address) => ownerOf(slab, parts.allowedIpsAt, address),
       },
       datagramAt: plan.datagramAt,
       errors: this.stack.flowErrors,

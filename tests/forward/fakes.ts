@@ -44,6 +44,8 @@ export class FakeSocket {
   /** Datagrams with more than this, IPv4 and UDP headers included, are refused with EMSGSIZE. */
   pathMtu = Infinity;
   readonly errors: Partial<HostError>[] = [];
+  /** A negated errno that runs of datagrams get; single ones are taken. */
+  runError = 0;
   /** A negated errno that the next call answers, as a socket's error does. */
   pendingError = 0;
   writes = 0;
@@ -249,6 +251,36 @@ export class FakeHost implements HostSockets {
       }
     }
     return taken;
+  }
+
+  writeRun(
+    number: number,
+    pieces: Pieces,
+    first: number,
+    count: number,
+    segmentBytes: number,
+  ): number {
+    const socket = this.#get(number);
+    assert(socket.isDatagram && count <= 64);
+    if (socket.runError !== 0) return socket.runError;
+    if (socket.error !== 0) return socket.error;
+    if (socket.pendingError !== 0) return takePending(socket);
+    if (segmentBytes + 28 > socket.pathMtu) return -Errno.EMSGSIZE;
+    if (socket.room === 0) return -Errno.EAGAIN;
+    socket.writes++;
+    let bytes = 0;
+    for (let i = first; i < first + count; i++) {
+      assert(
+        i === first + count - 1
+          ? pieces.bytes[i] <= segmentBytes
+          : pieces.bytes[i] === segmentBytes,
+      );
+      const data = this.slab.u8.slice(pieces.at[i], pieces.at[i] + pieces.bytes[i]);
+      socket.datagramsWritten.push([...data]);
+      bytes += data.length;
+    }
+    assert(bytes <= 65_507);
+    return bytes;
   }
 
   shutdownWrite(number: number): number {

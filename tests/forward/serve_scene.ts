@@ -39,6 +39,8 @@ export class ServeScene extends StackScene {
   readonly forwarder: LocalForwarder;
   /** Allowed-IPs prefixes of peers, by the addresses that they hold: lengths. */
   readonly peerBits = new Map<string, number>();
+  /** Peers by their addresses. */
+  readonly peers = new Map<string, number>();
 
   constructor(reachable: Partial<Reachable> = {}, limits: Partial<ForwardLimits> = {}) {
     super();
@@ -59,6 +61,7 @@ export class ServeScene extends StackScene {
       surroundings: {
         isOwnAddress: (own) => this.host.isOwnAddress(own),
         peerPrefixBits: (other) => this.peerBits.get(addressText(other)) ?? -1,
+        peerOf: (other) => this.peers.get(addressText(other)) ?? -1,
       },
     });
     stack.tcp.forwarder = this.forwarder.tcp;

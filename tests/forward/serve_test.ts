@@ -330,6 +330,21 @@ Deno.test("hazard 52: dials to a black hole leave room for others, of the same c
   assertEquals(scene.forwarder.tcp.dialCount, 0);
 });
 
+Deno.test("a peer with many addresses has the share of one", () => {
+  const scene = new ServeScene({}, { udpFlowsPerClientMax: 3 });
+  for (let i = 0; i < 300; i++) {
+    const from = `11.0.${i >> 8}.${i & 255}`;
+    scene.peers.set(from, 7);
+    scene.syn(`192.168.2.${i % 250}`, 80, 1024, from);
+  }
+  assertEquals(scene.forwarder.tcp.dialCount, 256);
+  scene.peers.set(PEER4, 7);
+  scene.peers.set(PEER6, 7);
+  for (const port of [1, 2, 3]) scene.datagram(LAN4, port);
+  scene.datagram(LAN6, 4);
+  assertEquals(scene.forwarder.udp.flowCount, 3);
+});
+
 Deno.test("hazard 51: a SYN that comes again while its dial is under way makes no second one", () => {
   const scene = new ServeScene();
   for (let i = 0; i < 5; i++) scene.syn(LAN4, 80, 40_000);

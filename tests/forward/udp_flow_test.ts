@@ -37,6 +37,44 @@ Deno.test("a run of datagrams that begins a flow is forwarded once, all of it", 
   assertEquals(scene.host.last.datagramsWritten, [[1], [2], [3]]);
 });
 
+Deno.test("a run leaves in as few calls as there can be, its last datagram shorter or not", () => {
+  const scene = new Scene([DNS]);
+  scene.udp.receive({}, [0]);
+  const socket = scene.host.last;
+  const before = socket.writes;
+  const run = Array.from({ length: 100 }, (_, i) => i === 99 ? [i] : [i, i]);
+  scene.udp.receive({}, ...run);
+  assertEquals(socket.datagramsWritten, [[0], ...run]);
+  assertEquals(socket.writes - before, 2);
+  const large = Array.from({ length: 60 }, () => new Array(1200).fill(7));
+  scene.udp.receive({}, ...large);
+  assertEquals(socket.datagramsWritten.length, 161);
+  assertEquals(socket.writes - before, 4);
+});
+
+Deno.test("where runs are refused each datagram goes alone, and none is lost or doubled", () => {
+  for (const errno of [Errno.EIO, Errno.EINVAL, Errno.EMSGSIZE]) {
+    const scene = new Scene([DNS]);
+    scene.udp.receive({}, [0]);
+    scene.host.last.runError = -errno;
+    scene.udp.receive({}, [1], [2], [3]);
+    scene.host.last.runError = 0;
+    scene.udp.receive({}, [4], [5]);
+    assertEquals(scene.host.last.datagramsWritten, [[0], [1], [2], [3], [4], [5]]);
+  }
+});
+
+Deno.test("a full socket costs the run that finds it full", () => {
+  const scene = new Scene([DNS]);
+  scene.udp.receive({}, [0]);
+  scene.host.last.room = 0;
+  scene.udp.receive({}, [1], [2], [3]);
+  assertEquals(scene.drops.get(DropReason.HostSocketFull), 3);
+  scene.host.last.room = Infinity;
+  scene.udp.receive({}, [4], [5]);
+  assertEquals(scene.host.last.datagramsWritten, [[0], [4], [5]]);
+});
+
 Deno.test("several flows from one port are kept apart", () => {
   const scene = new Scene([DNS]);
   scene.udp.receive({ localPort: 53 }, [1]);
@@ -146,8 +184,9 @@ Deno.test("a client with too many flows loses its oldest, others lose nothing", 
   assertEquals(scene.forwarder.udp.flowCount, 4);
   scene.udp.receive({ remotePort: 5 }, [1]);
   const late = { remoteAddress: Uint8Array.of(10, 9, 9, 7) };
-  assertEquals(scene.udp.receive(late, [1]), UdpVerdict.Drop);
-  assertEquals(scene.drops.get(DropReason.FlowLimit), 1);
+  assertEquals(scene.udp.receive(late, [1]), null);
+  assertEquals([scene.host.sockets[2].state, other.state], ["closed", "open"]);
+  assertEquals(scene.forwarder.udp.flowCount, 5);
 });
 
 Deno.test("when descriptors have run out new flows are dropped and the others go on", () => {

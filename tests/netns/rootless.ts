@@ -93,6 +93,8 @@ export interface RootlessOptions {
   readonly knownAs?: readonly [string, string];
   /** What the other end may reach through the node beside its own addresses. */
   readonly served?: readonly string[];
+  /** Runs it as root instead, with or without /dev/net/tun. */
+  readonly asRoot?: "with a TUN" | "without a TUN";
   /** Called before the rootless node starts, with its namespace. */
   readonly prepare?: (home: string) => Promise<void>;
   /** Runs a copy of the project that belongs to nobody, instead of this one. */
@@ -150,7 +152,8 @@ ${longhaul.join("\n")}
   if (options.freshCopy) await copyProject(`${sandbox}/home/longhaul`);
   const mode = options.mode === undefined ? [] : ["--mode", options.mode];
   await options.prepare?.(home);
-  const argv = asNobody(sandbox, command("up", file, ...mode)).map((word) =>
+  const plain = command("up", file, ...mode);
+  const argv = startedBy(options, sandbox, plain).map((word) =>
     options.freshCopy ? word.replace(`${sandbox}/project`, `${sandbox}/home/longhaul`) : word
   );
   const limit = options.openFiles === undefined ? [] : ["prlimit", `--nofile=${options.openFiles}`];
@@ -162,6 +165,13 @@ ${longhaul.join("\n")}
     throw new Error(up.log, { cause: error });
   }
   return { up, name, file, home, away, kernel, sandbox };
+}
+
+function startedBy({ asRoot }: RootlessOptions, sandbox: string, argv: string[]): string[] {
+  if (asRoot === undefined) return asNobody(sandbox, argv);
+  if (asRoot === "with a TUN") return argv;
+  const hideDevice = 'mount --make-rprivate / && mount -t tmpfs none /dev/net && exec "$@"';
+  return ["unshare", "--mount", "sh", "-c", hideDevice, "sh", ...argv];
 }
 
 /** What a clone has, as files of nobody. */

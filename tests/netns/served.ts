@@ -111,6 +111,11 @@ async function connectLan(
     { namespace: far, name: "eth0", addresses: [`${FAR_V4}/24`, `${FAR_V6}/64`] },
   );
   await net.forward(lan);
+  // Linux tells each host of one error a second; ways are traced faster than that.
+  for (const namespace of [lan, far]) {
+    await net.sysctl(namespace, "ipv4/icmp_ratelimit", 0);
+    await net.sysctl(namespace, "ipv6/icmp/ratelimit", 0);
+  }
   await net.ip(home, [`route add default via ${LAN_V4}`, `route add ::/0 via ${LAN_V6}`]);
   await net.ip(far, ["route add default via 10.60.0.1", "route add ::/0 via fd60::1"]);
   if (options.pings ?? true) await net.sysctl(home, "ipv4/ping_group_range", "0 2147483647");
