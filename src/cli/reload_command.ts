@@ -4,6 +4,7 @@ import { type ControlRequest, RequestError, textFields } from "../control/reques
 import { liveInterfaces } from "../daemon/paths.ts";
 import { CONFIG_REQUEST, RELOAD_REQUEST, TEXT_FIELD } from "../daemon/reloader.ts";
 import { SetupError } from "../daemon/setup_error.ts";
+import { printText } from "../daemon/terminal.ts";
 import type { CommandSpec } from "./command_spec.ts";
 import { CONFIG_BYTES_MAX, findConfig } from "./config_file.ts";
 import { askDevice } from "./device_client.ts";
@@ -41,7 +42,7 @@ function runReload(name: string, file: string | undefined): number {
   }
   for (const note of reloaded.notes) console.error(`longhaul: warning: ${note}`);
   const { changes } = reloaded;
-  console.log(changes.length === 0 ? "nothing to change" : changes.join("\n"));
+  printText(`${changes.length === 0 ? "nothing to change" : changes.join("\n")}\n`);
   return 0;
 }
 
