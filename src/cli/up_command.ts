@@ -173,7 +173,7 @@ async function runInterface(
     ending,
     beforeEnd: () => changes.beforeEnd(),
   });
-  const reloader = serveReloads(daemon, place, tunnel);
+  const reloader = serveReloads(daemon, place, tunnel, changes);
   let stopLine = () => {};
   ending.begun.then(() => stopLine());
   try {
@@ -258,7 +258,12 @@ function whenReachable({ peers }: DeviceConfig, resolver: EndpointResolver): Pro
 }
 
 /** Serves the requests that load the config again. */
-function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): Reloader {
+function serveReloads(
+  daemon: Daemon,
+  place: ConfigPlace,
+  tunnel: Tunnel,
+  changes: TunnelChanges,
+): Reloader {
   const { log } = tunnel;
   const { crypto } = selectNoiseCrypto();
   const path = canonicalPath(place.path) ?? place.path;
@@ -266,6 +271,7 @@ function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): Reloa
     path,
     interfaceName: daemon.interfaceName,
     hasInterface: true,
+    defaultRoute: () => changes.defaultRoute,
     node: daemon.node,
     read: (text) => {
       const publicKeyOf = (privateKey: Uint8Array) => crypto.x25519PublicKey(privateKey);
