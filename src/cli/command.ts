@@ -1,6 +1,8 @@
 /** The command line: which command is meant, and what its exit code is. */
 import { parseArgs } from "@std/cli/parse-args";
-import { getEnvironment } from "../../ffi/environment.ts";
+import { effectiveUserId, getEnvironment } from "../../ffi/environment.ts";
+import { SystemCallError } from "../../ffi/error.ts";
+import { Errno } from "../base/errno.ts";
 import { withoutKeyLike, withoutKeys } from "../base/redact.ts";
 import { VERSION } from "../base/version.ts";
 import { editDistance } from "../config/nearest.ts";
@@ -37,9 +39,16 @@ export async function runCommand(args: readonly string[], mainUrl: string): Prom
       return EXIT_USAGE;
     }
     if (!isUserError(error)) throw error;
-    console.error(`longhaul: ${withoutKeys(error.message)}`);
+    console.error(`longhaul: ${withoutKeys(error.message)}${remedy(error)}`);
     return 1;
   }
+}
+
+/** What helps where the system has refused something to a user and nothing else is known. */
+function remedy(error: Error): string {
+  if (!(error instanceof SystemCallError) || error.fix !== undefined) return "";
+  const isRefused = error.errno === Errno.EACCES || error.errno === Errno.EPERM;
+  return isRefused && effectiveUserId() !== 0 ? ". Root may do it: call it with sudo" : "";
 }
 
 /** Takes a command line apart. Throws `UsageError` for a flag that does not exist. */
