@@ -2,7 +2,7 @@
 import { writeFileAtomic } from "../../ffi/files.ts";
 import { withoutComments } from "../config/other_end.ts";
 import { qrText } from "../control/qr_text.ts";
-import { hasColour, isScreen, STDOUT_FD, writeText } from "../daemon/terminal.ts";
+import { hasColour, isScreen, printText, STDOUT_FD } from "../daemon/terminal.ts";
 
 const FILE_MODE = 0o600;
 
@@ -16,15 +16,15 @@ export function deliver(text: string, output: string | undefined, qrAlone: boole
     console.error(`longhaul: ${output} is the config of the other end; it holds its private key`);
     return;
   }
-  if (!qrAlone) writeText(STDOUT_FD, text);
+  if (!qrAlone) printText(text);
   if (!qrAlone && !isScreen(STDOUT_FD)) return;
   const code = qrText(withoutComments(text), { colour: hasColour(STDOUT_FD) });
   if (code !== null) {
-    writeText(STDOUT_FD, (qrAlone ? "" : "\n") + code);
+    printText((qrAlone ? "" : "\n") + code);
     return;
   }
   console.error(
     "longhaul: the config is too long for a QR code: too many prefixes lead to this end",
   );
-  if (qrAlone) writeText(STDOUT_FD, text);
+  if (qrAlone) printText(text);
 }

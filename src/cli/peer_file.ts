@@ -70,14 +70,14 @@ export function findPeerFile(wanted: string | undefined): PeerFile {
 }
 
 function onlyPlace(): ConfigPlace {
-  const names = tunnelsWithConfig();
+  const { names, hint } = tunnelsWithConfig();
   if (names.length === 1) return findConfig(names[0]);
   const path = defaultConfigPath();
   const hasDefault = path !== null && exists(path);
   if (names.length === 0 && hasDefault) return { path, interfaceName: DEFAULT_INTERFACE };
   throw new SetupError(
     names.length === 0
-      ? "There is no tunnel yet: make one (longhaul up), or name its file (--interface FILE)"
+      ? `There is no tunnel yet: make one (longhaul up), or name its file (--interface FILE)${hint}`
       : `Which one: ${names.join(", ")}? Say it with --interface`,
   );
 }

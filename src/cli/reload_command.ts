@@ -1,9 +1,11 @@
 /** `longhaul reload [NAME]`: a running tunnel loads its config file again. */
+import { SystemCallError } from "../../ffi/error.ts";
 import { readTextFile } from "../../ffi/files.ts";
 import { type ControlRequest, RequestError, textFields } from "../control/request.ts";
 import { liveInterfaces } from "../daemon/paths.ts";
 import { CONFIG_REQUEST, RELOAD_REQUEST, TEXT_FIELD } from "../daemon/reloader.ts";
 import { SetupError } from "../daemon/setup_error.ts";
+import { printText } from "../daemon/terminal.ts";
 import type { CommandSpec } from "./command_spec.ts";
 import { CONFIG_BYTES_MAX, findConfig } from "./config_file.ts";
 import { askDevice } from "./device_client.ts";
@@ -41,7 +43,7 @@ function runReload(name: string, file: string | undefined): number {
   }
   for (const note of reloaded.notes) console.error(`longhaul: warning: ${note}`);
   const { changes } = reloaded;
-  console.log(changes.length === 0 ? "nothing to change" : changes.join("\n"));
+  printText(`${changes.length === 0 ? "nothing to change" : changes.join("\n")}\n`);
   return 0;
 }
 
@@ -92,22 +94,34 @@ export function configOfTunnel(name: string): string | null {
   return answer?.find(([key]) => key === "file")?.[1] ?? null;
 }
 
-/** The names of the tunnels that run with a config file. */
-export function tunnelsWithConfig(): string[] {
-  return liveInterfaces().filter((name) => {
+/** The tunnels that run with a config file. */
+export interface RunningTunnels {
+  readonly names: readonly string[];
+  /** What to say where none was found; empty unless there are some that are closed to this user. */
+  readonly hint: string;
+}
+
+/** Asks all that run. */
+export function tunnelsWithConfig(): RunningTunnels {
+  const names: string[] = [], closed: string[] = [];
+  for (const name of liveInterfaces()) {
     try {
-      return configOfTunnel(name) !== null;
-    } catch {
-      // Another user's, or it has just ended.
-      return false;
+      if (configOfTunnel(name) !== null) names.push(name);
+    } catch (error) {
+      // It may also have just ended.
+      if (error instanceof SetupError && error.cause instanceof SystemCallError) closed.push(name);
     }
-  });
+  }
+  const hint = closed.length === 0 ? "" : `; ${closed.join(", ")} may be asked by root (sudo)`;
+  return { names, hint };
 }
 
 function onlyTunnel(): string {
-  const names = tunnelsWithConfig();
+  const { names, hint } = tunnelsWithConfig();
   if (names.length === 1) return names[0];
   throw new SetupError(
-    names.length === 0 ? "No tunnel runs with a config file" : `Which one: ${names.join(", ")}?`,
+    names.length === 0
+      ? `No tunnel runs with a config file${hint}`
+      : `Which one: ${names.join(", ")}?`,
   );
 }

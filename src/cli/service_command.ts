@@ -14,7 +14,7 @@ import { selectNoiseCrypto } from "../crypto/select.ts";
 import { wipeKeys } from "../config/device_change.ts";
 import { SetupError } from "../daemon/setup_error.ts";
 import { findProgram } from "../daemon/system_program.ts";
-import { STDOUT_FD, writeText } from "../daemon/terminal.ts";
+import { printText } from "../daemon/terminal.ts";
 import type { CommandInput, CommandSpec, FlagSpec } from "./command_spec.ts";
 import { type ConfigPlace, findConfig, readConfig } from "./config_file.ts";
 import { UsageError } from "./environment.ts";
@@ -228,5 +228,5 @@ async function systemctl({ root }: Place, args: readonly string[]): Promise<void
 }
 
 function tell(text: string): void {
-  writeText(STDOUT_FD, `${text}\n`);
+  printText(`${text}\n`);
 }

@@ -139,7 +139,10 @@ function newResolver(
 }
 
 /** What is done to the host beside the node itself, and undone at the end. */
-type HostChanges = Pick<TunnelChanges, "begin" | "onInterface" | "beforeEnd" | "end">;
+type HostChanges = Pick<
+  TunnelChanges,
+  "begin" | "onInterface" | "beforeEnd" | "end" | "defaultRoute"
+>;
 
 /** A tunnel that only needs to be started. */
 interface Tunnel {
@@ -200,7 +203,7 @@ async function runInterface(
     ending,
     beforeEnd: () => changes.beforeEnd(),
   });
-  const reloader = serveReloads(daemon, place, tunnel);
+  const reloader = serveReloads(daemon, place, tunnel, changes);
   let stopLine = () => {};
   ending.begun.then(() => stopLine());
   try {
@@ -297,7 +300,12 @@ function whenReachable({ peers }: DeviceConfig, resolver: EndpointResolver): Pro
 }
 
 /** Serves the requests that load the config again. */
-function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): Reloader {
+function serveReloads(
+  daemon: Daemon,
+  place: ConfigPlace,
+  tunnel: Tunnel,
+  changes: HostChanges,
+): Reloader {
   const { log } = tunnel;
   const { crypto } = selectNoiseCrypto();
   const path = canonicalPath(place.path) ?? place.path;
@@ -306,6 +314,7 @@ function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): Reloa
     interfaceName: daemon.interfaceName,
     hasInterface: !tunnel.mode.isRootless,
     hasStack: tunnel.mode.isRootless || tunnel.mode.isHybrid,
+    defaultRoute: () => changes.defaultRoute,
     node: daemon.node,
     read: (text) => {
       const publicKeyOf = (privateKey: Uint8Array) => crypto.x25519PublicKey(privateKey);

@@ -12,6 +12,7 @@ import { isEmptyChange, syncDevice } from "../config/device_sync.ts";
 import { formatDiagnostic } from "../config/diagnostic.ts";
 import { type NodeDifference, nodeDifference } from "../config/node_difference.ts";
 import type { ParseResult } from "../config/parse.ts";
+import { prefixKey } from "../config/peers.ts";
 import type { DeviceConfig, NodeConfig } from "../config/types.ts";
 import { formatPrefix } from "../control/address_text.ts";
 import type { PeerNames } from "../control/peer_names.ts";
@@ -23,9 +24,9 @@ import {
   type Prefix,
 } from "../wireguard/configuration.ts";
 import { KEY_BYTES } from "../wireguard/constants.ts";
-import { divideRoutes, isPartOfEverything, mainTablePrefixes } from "./default_route.ts";
+import { type DefaultRouteTable, divideRoutes, mainTablePrefixes } from "./default_route.ts";
 import type { EndpointResolver } from "./endpoint_resolver.ts";
-import { InterfaceChange } from "./interface_change.ts";
+import { InterfaceChange, type OwnRoutes } from "./interface_change.ts";
 import {
   answerOf,
   deferredWords,
@@ -57,6 +58,8 @@ export interface ReloaderOptions {
   /** Whether there is a userspace stack, beside it or alone. */
   readonly hasStack: boolean;
   readonly node: ConfigurationTarget;
+  /** The default route that the interface was made with; null when it has none. */
+  readonly defaultRoute?: () => DefaultRouteTable | null;
   /**
    * Parses a text as the file's, or reads the file where there is none; throws `SystemCallError` or
    * `SetupError` when it cannot.
@@ -73,6 +76,15 @@ export interface ReloaderOptions {
    * Where there is no interface, the stack is the owner's to change.
    */
   readonly onApplied: (resolver: EndpointResolver) => void;
+}
+
+/** What a reload does to the interface. */
+interface ReloadPlan {
+  /** Less what has to wait for the next `up`. */
+  readonly difference: NodeDifference;
+  /** The config as it will have been applied: what waits is told again by every reload. */
+  readonly applied: NodeConfig;
+  readonly own: OwnRoutes | null;
 }
 
 /** Reloads one after the other; see the module's text. */
@@ -161,8 +173,9 @@ export class Reloader {
     const resolver = await this.#options.resolveAnew(config.device);
     let isApplied = false;
     try {
-      const { difference, applied } = this.#difference(config, resolver);
-      const told = await this.#carryOut(config, resolver, difference);
+      const plan = this.#plan(config, resolver);
+      const { difference, applied } = plan;
+      const told = await this.#carryOut(config, resolver, plan);
       this.#config = applied;
       isApplied = true;
       this.#options.onApplied(resolver);
@@ -181,12 +194,13 @@ export class Reloader {
   async #carryOut(
     config: NodeConfig,
     resolver: EndpointResolver,
-    difference: NodeDifference,
+    { difference, applied, own }: ReloadPlan,
   ): Promise<string[]> {
-    if (!this.#options.hasInterface) {
+    const { interfaceName, hasInterface } = this.#options;
+    if (!hasInterface) {
       return [...this.#changeDevice(config, resolver), ...interfaceWords(difference, NO_ROUTES)];
     }
-    using change = new InterfaceChange(this.#options.interfaceName, difference, config);
+    using change = new InterfaceChange(interfaceName, difference, applied, own);
     await change.add();
     let told: string[];
     try {
@@ -243,25 +257,23 @@ export class Reloader {
       ...(before.fwmark !== undefined && { fwmark: 0 }),
       ...device,
     };
-    if (hasDefaultRoute(this.#config)) delete wanted.fwmark;
+    if (this.#defaultRoute !== null) delete wanted.fwmark;
     return wanted;
   }
 
-  /**
-   * The difference, less what has to wait for the next `up`, and the config as it will have been
-   * applied: what waits is told again by every reload.
-   */
-  #difference(
-    config: NodeConfig,
-    resolver: EndpointResolver,
-  ): { difference: NodeDifference; applied: NodeConfig } {
+  get #defaultRoute(): DefaultRouteTable | null {
+    return this.#options.defaultRoute?.() ?? null;
+  }
+
+  #plan(config: NodeConfig, resolver: EndpointResolver): ReloadPlan {
     const before = this.#config;
     const difference = nodeDifference(before, config);
     if (!this.#options.hasInterface) {
-      return { difference: withoutRoutes(difference), applied: config };
+      return { difference: withoutRoutes(difference), applied: config, own: null };
     }
+    const defaultRoute = this.#defaultRoute;
     const deferred = [...difference.deferred];
-    if (hasDefaultRoute(before) && before.device.fwmark !== config.device.fwmark) {
+    if (defaultRoute !== null && before.device.fwmark !== config.device.fwmark) {
       deferred.push("FwMark");
     }
     if (config.interface.table !== before.interface.table) {
@@ -271,43 +283,42 @@ export class Reloader {
         interface: { ...config.interface, table },
         routes: before.routes,
       };
-      return { difference: { ...difference, deferred }, applied };
+      return { difference: { ...difference, deferred }, applied, own: null };
     }
-    const { own, main } = this.#divide(config, difference.routesAdded, resolver);
-    deferred.push(...own.map((route) => `the route ${formatPrefix(route)}`));
-    const waiting = new Set(own.map(formatPrefix));
-    const routes = own.length === 0
-      ? config.routes
-      : config.routes.filter((route) => !waiting.has(formatPrefix(route)));
+    const own = this.#ownRoutes(config, resolver);
+    // Without rules for its family a route of that kind would not be followed.
+    const hasRules = ({ address }: Prefix) =>
+      defaultRoute?.families.includes(address.length === 4 ? 4 : 6) ?? false;
+    const waits = (route: Prefix) => own.has(prefixKey(route)) && !hasRules(route);
+    const waiting = difference.routesAdded.filter(waits);
+    deferred.push(...waiting.map((route) => `the route ${formatPrefix(route)}`));
+    const left = new Set(waiting.map(prefixKey));
+    const isLeft = (route: Prefix) => left.has(prefixKey(route));
     return {
-      difference: { ...difference, routesAdded: main, deferred },
-      applied: { ...config, routes },
+      difference: {
+        ...difference,
+        routesAdded: difference.routesAdded.filter((route) => !isLeft(route)),
+        deferred,
+      },
+      applied: { ...config, routes: config.routes.filter((route) => !isLeft(route)) },
+      own: defaultRoute === null ? null : { table: defaultRoute.table, keys: own },
     };
   }
 
-  /** Divides new routes into those that need rules and a table of their own, and others. */
-  #divide(
-    config: NodeConfig,
-    routes: readonly Prefix[],
-    resolver: EndpointResolver,
-  ): { own: readonly Prefix[]; main: readonly Prefix[] } {
-    if (config.interface.table !== "auto" || routes.length === 0) return { own: [], main: routes };
-    const endpoints = config.device.peers.flatMap(({ endpoint }) => {
+  /** The routes that need rules and a table of their own, by `prefixKey`. */
+  #ownRoutes({ interface: { table }, routes, device }: NodeConfig, resolver: EndpointResolver) {
+    if (table !== "auto" || routes.length === 0) return new Set<string>();
+    const endpoints = device.peers.flatMap(({ endpoint }) => {
       if (endpoint === undefined) return [];
       return (isNamed(endpoint) ? resolver.addressOf(endpoint) : endpoint)?.address ?? [];
     });
-    return divideRoutes(routes, endpoints, mainTablePrefixes());
+    return new Set(divideRoutes(routes, endpoints, mainTablePrefixes()).own.map(prefixKey));
   }
 }
 
 /** What a userspace stack follows: everything but routes, which it has none of. */
 function withoutRoutes(difference: NodeDifference): NodeDifference {
   return { ...difference, routesAdded: [], routesRemoved: [] };
-}
-
-/** Whether a config's routes need rules that go by a mark. */
-function hasDefaultRoute({ interface: { table }, routes }: NodeConfig): boolean {
-  return table === "auto" && routes.some(isPartOfEverything);
 }
 
 function reasonsOf(error: unknown): readonly string[] {
