@@ -72,6 +72,7 @@ export class TunnelChanges {
     this.#options = options;
     this.#record = UpRecord.begin(options.interfaceName, options.onRecordChange);
     this.#hooks = options.config.interface.hooks;
+    options.ending.onHurry = () => this.#tellWhatStays();
   }
 
   /** The table of the default route, once it is set up; null without one. */
@@ -193,6 +194,16 @@ export class TunnelChanges {
     } catch (error) {
       this.#report(error instanceof Error ? error.message : String(error));
     }
+  }
+
+  /** For an end that undoes nothing. */
+  #tellWhatStays(): void {
+    if (this.#record.steps.length === 0) return;
+    const { interfaceName, log } = this.#options;
+    log.warn(
+      "ended at once: what it has changed on this machine stays until " +
+        `\`longhaul down ${interfaceName}\` or the next up`,
+    );
   }
 
   readonly #report = (problem: string) => this.#options.log.error(problem);
