@@ -7,6 +7,7 @@ import { createFfiMemory } from "./memory.ts";
 /** clockid_t (include/uapi/linux/time.h). */
 export const CLOCK_REALTIME = 0;
 export const CLOCK_MONOTONIC = 1;
+export const CLOCK_THREAD_CPUTIME_ID = 3;
 export const CLOCK_BOOTTIME = 7;
 
 const WORD_RANGE = 4294967296;
@@ -21,6 +22,12 @@ class SystemClock implements Clock {
     this.#libc.clock_gettime_at(CLOCK_BOOTTIME, this.#address);
     const u32 = this.#time.u32;
     return (u32[1] * WORD_RANGE + u32[0]) * 1000 + u32[2] / 1e6;
+  }
+
+  threadCpuSeconds(): number {
+    this.#libc.clock_gettime_at(CLOCK_THREAD_CPUTIME_ID, this.#address);
+    const u32 = this.#time.u32;
+    return u32[1] * WORD_RANGE + u32[0] + u32[2] / 1e9;
   }
 
   wallNs(): bigint {
@@ -38,3 +45,8 @@ export const systemClock: Clock = {
   nowMs: () => (shared ??= new SystemClock()).nowMs(),
   wallNs: () => (shared ??= new SystemClock()).wallNs(),
 };
+
+/** CPU time that the calling thread has used; a system call each time. */
+export function threadCpuSeconds(): number {
+  return (shared ??= new SystemClock()).threadCpuSeconds();
+}

@@ -229,13 +229,16 @@ export function removeFolder(path: string): boolean {
   return true;
 }
 
-/** Makes a folder and those above it that are missing; what exists keeps its mode. */
-export function makeFolders(path: string, mode: number): void {
+/**
+ * Makes a folder and those above it that are missing; what exists keeps its mode. `fix` tells the
+ * user what to do when it cannot be made.
+ */
+export function makeFolders(path: string, mode: number, fix?: string): void {
   for (let end = path.indexOf("/", 1);; end = path.indexOf("/", end + 1)) {
     const part = end < 0 ? path : path.slice(0, end);
     const result = checked(libc().mkdir(cString(part), mode));
     // Folders above may be on a read-only file system, or closed to us, and exist all the same.
-    if (result < 0 && fileStatus(part)?.kind !== "folder") orThrow(result, `mkdir("${part}")`);
+    if (result < 0 && fileStatus(part)?.kind !== "folder") orThrow(result, `mkdir("${part}")`, fix);
     if (end < 0) return;
   }
 }

@@ -56,6 +56,19 @@ export const SockaddrIn6 = {
   bytes: 28,
 } as const;
 
+/**
+ * struct sock_extended_err { __u32 ee_errno; __u8 ee_origin, ee_type, ee_code, ee_pad; __u32 ee_info;
+ *                            __u32 ee_data; }, the sender's address behind it (linux/errqueue.h)
+ */
+export const SockExtendedErr = {
+  errno: 0,
+  origin: 4,
+  type: 5,
+  code: 6,
+  info: 8,
+  bytes: 16,
+} as const;
+
 /** struct sockaddr_un { sa_family_t sun_family; char sun_path[108]; } */
 export const SockaddrUn = { family: 0, path: 2, pathBytes: 108, bytes: 110 } as const;
 
@@ -139,6 +152,9 @@ export const Addrinfo = {
 
 /** struct ucred { pid_t pid; uid_t uid; gid_t gid; } */
 export const Ucred = { pid: 0, uid: 4, gid: 8, bytes: 12 } as const;
+
+/** struct rlimit { rlim_t rlim_cur; rlim_t rlim_max; } */
+export const Rlimit = { soft: 0, hard: 8, bytes: 16 } as const;
 
 /** struct sock_filter { __u16 code; __u8 jt; __u8 jf; __u32 k; } */
 export const SockFilter = { code: 0, jt: 2, jf: 3, k: 4, bytes: 8 } as const;

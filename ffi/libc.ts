@@ -231,6 +231,10 @@ const SYMBOLS = {
   unshare: { parameters: ["i32"], result: "i32" },
   // void _exit(int status);
   _exit: { parameters: ["i32"], result: "void" },
+  // int getrlimit(int resource, struct rlimit *rlim);
+  getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+  // int setrlimit(int resource, const struct rlimit *rlim);
+  setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
   // pid_t getpid(void);
   getpid: { parameters: [], result: "i32" },
   // uid_t getuid(void);

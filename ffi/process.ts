@@ -2,7 +2,7 @@
 import { Errno } from "../src/base/errno.ts";
 import { closeFd, duplicateFd, O_RDWR, sleepBlocking } from "./descriptor.ts";
 import { orThrow, SystemCallError } from "./error.ts";
-import { OpaqueBytes } from "./layout.ts";
+import { OpaqueBytes, Rlimit } from "./layout.ts";
 import { checked, libc } from "./libc.ts";
 import { addressOfBytes, cString, fixedBytes } from "./memory.ts";
 import { systemClock } from "./clock.ts";
@@ -16,6 +16,9 @@ const SYS_pidfd_open = 434n;
 const PR_SET_DUMPABLE = 4;
 const PR_GET_DUMPABLE = 3;
 const PR_SET_NAME = 15;
+const RLIMIT_NOFILE = 7;
+/** What most systems allow. */
+const OPEN_FILES_USUAL = 1024;
 
 export const SIGTERM = 15;
 export const SIGKILL = 9;
@@ -176,6 +179,16 @@ export function openProcess(pid: number): number {
 /** The id of this process. */
 export function ownProcessId(): number {
   return libc().getpid();
+}
+
+/** How many descriptors this process may have open; the soft limit is raised to the hard one. */
+export function openFilesMax(): number {
+  const limit = fixedBytes(Rlimit.bytes);
+  if (libc().getrlimit(RLIMIT_NOFILE, limit) < 0) return OPEN_FILES_USUAL;
+  limit.copyWithin(Rlimit.soft, Rlimit.hard, Rlimit.bytes);
+  libc().setrlimit(RLIMIT_NOFILE, limit);
+  libc().getrlimit(RLIMIT_NOFILE, limit);
+  return Number(new DataView(limit.buffer).getBigUint64(Rlimit.soft, true));
 }
 
 /**

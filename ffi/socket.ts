@@ -25,6 +25,7 @@ export const SO_MARK = 36;
 export const SO_ATTACH_REUSEPORT_CBPF = 51;
 
 export const MSG_DONTWAIT = 0x40;
+export const MSG_ERRQUEUE = 0x2000;
 export const MSG_NOSIGNAL = 0x4000;
 
 const word = fixedBytes(4);
@@ -72,6 +73,16 @@ export function localPort(fd: number): number {
   wordLengthView.setUint32(0, bytes.length, true);
   const result = checked(libc().getsockname(fd, bytes, wordLength));
   return result < 0 ? result : bytes[2] << 8 | bytes[3];
+}
+
+/** The IPv4 or IPv6 address that a socket is bound to, 4 or 16 bytes; null when it has none. */
+export function localAddress(fd: number): Uint8Array | null {
+  const bytes = fixedBytes(28);
+  wordLengthView.setUint32(0, bytes.length, true);
+  if (checked(libc().getsockname(fd, bytes, wordLength)) < 0) return null;
+  const family = bytes[0] | bytes[1] << 8;
+  if (family === AF_INET) return bytes.slice(4, 8);
+  return family === AF_INET6 ? bytes.slice(8, 24) : null;
 }
 
 /** Index of an interface, or `-ENODEV`. */

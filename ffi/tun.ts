@@ -68,7 +68,7 @@ export interface TunHandle {
   readonly udpSegmentation: boolean;
 }
 
-const ROOTLESS = "a rootless mode, which needs neither, is planned but not in this version yet";
+const ROOTLESS = "or use the rootless mode, which needs neither (up --mode rootless)";
 
 /**
  * Opens a queue of a TUN interface, non-blocking, and makes the interface when there is none of that

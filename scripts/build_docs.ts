@@ -71,7 +71,7 @@ const SECTIONS: Readonly<Record<string, ReadonlyMap<string, { name: string; isLi
 
 /** Known keys that this version refuses by name have no text. */
 const REFUSED: readonly string[] = [
-  ...["NatAddress", "Netstack", "Serve", "LocalServices", "Allow", "Deny", "CongestionControl"],
+  ...["Netstack", "Serve", "Allow", "Deny", "CongestionControl"],
   ...["Lanes", "Memory", "Status"],
 ];
 

@@ -95,9 +95,24 @@ export const KEY_TEXTS: Readonly<Record<string, Readonly<Record<string, KeyText>
       "`off`",
       "Sends an empty packet that often, so that a NAT on the way keeps its entry. 25 suits most.",
     ),
+    NatAddress: key(
+      "`10.9.0.7`, `fd00::7`: addresses, a list, one of each family at most",
+      "the peer knows us by our own addresses",
+      "By which address this peer knows us, where its network has given us another one. Our first " +
+        "`Address` of that family is translated to it in what goes to the peer, and back in what " +
+        "comes from it; the peer has it among its AllowedIPs. It covers TCP, UDP, ICMP and what " +
+        "errors quote.",
+    ),
   },
   Longhaul: {
-    Mode: key("`auto` or `tun`", "`auto`", "Which kind of node this is."),
+    Mode: key(
+      "`auto`, `tun`, `rootless` or `hybrid`",
+      "`auto`",
+      "Which kind of node this is: with an interface of the kernel (`tun`), with a stack of its " +
+        "own, for which it needs no rights (`rootless`), or with an interface and a stack for what " +
+        "`Serve` and `Netstack` name (`hybrid`). `auto` makes an interface where it can, with the " +
+        "stack where there is something to serve.",
+    ),
     Encryptors: key(
       "`0`, `1` or `auto`",
       "`auto`: `0` on up to two cores, else `1`",
@@ -112,6 +127,44 @@ export const KEY_TEXTS: Readonly<Record<string, Readonly<Record<string, KeyText>
       "words, a list: `no-udp-gso`, `no-udp-gro`, `no-tun-tso`, `no-tun-uso`, `no-tun-gro`",
       "all offloads that the kernel has",
       "Offloads to switch off, for a driver that has trouble with one.",
+    ),
+    LocalServices: key(
+      "a list: `22`, `5000-5010`, `udp:53`, `8080:127.0.0.1:3000`, `80:[fd00::5]:80`",
+      "peers reach nothing on this host",
+      "Only for `rootless`: ports that peers may reach at the tunnel's addresses, TCP unless `udp:` " +
+        "stands before them. Without an address they lead to the same port of this host's loopback. " +
+        "What listens there sees the connection come from this host, so it must not trust it more " +
+        "than the peers. `dns` is port 53 of both transports, and leads to this host's name servers.",
+    ),
+    Serve: key(
+      "prefixes, a list: `192.168.0.0/16`, `0.0.0.0/0, ::/0`",
+      "peers reach nothing behind this node",
+      "What peers reach through this node: networks of its host, or everything. They need the same " +
+        "prefixes in the AllowedIPs that they have for this node; `peer add` writes them there. " +
+        "Hosts see the connections come from this one. This host itself, what belongs to other " +
+        "peers, loopback and link-local addresses are not reached by a wider prefix, only by one " +
+        "that lies within them (`192.168.1.5/32`). Pings take a group of net.ipv4.ping_group_range.",
+    ),
+    Netstack: key(
+      "prefixes, a list",
+      "none",
+      "`Serve` of a node that has an interface too, by another name: packets from peers to these " +
+        "prefixes go to the userspace stack and not to the kernel, which need not forward.",
+    ),
+    Allow: key(
+      "rules, a list: `in tcp 22 from 10.0.0.2`, `out udp 53`, `any`",
+      "what no rule matches is allowed",
+      "Lets packets pass that a later `Deny` would stop; the first rule that matches decides. A rule " +
+        "is words in any order: `in` (from peers) or `out` (of this host), a protocol (`tcp`, `udp`, " +
+        "`icmp`, `icmpv6`, `proto 47`), `from PREFIX`, `to PREFIX`, a prefix alone for the other " +
+        "end, a destination port or range. Rules have no memory: answers go the other way. The " +
+        "userspace stack's own packets leave unasked.",
+    ),
+    Deny: key(
+      "rules as for `Allow`: `in to 192.168.0.0/16`, `in tcp 25`",
+      "nothing is denied",
+      "Stops packets without a word. `Allow = in to 192.168.1.9` and then `Deny = in to " +
+        "192.168.0.0/16` show peers one host of a network that `Serve` would show them whole.",
     ),
   },
 };
@@ -149,4 +202,35 @@ export const DROP_TEXTS: Readonly<Record<string, string>> = {
   RoutingLoop:
     "A message of ours came back to be sent once more: the route to the peer's endpoint " +
     "leads into the tunnel.",
+  Ipv4ChecksumInvalid: "A wrong checksum of the IPv4 header.",
+  Ipv4OptionsRefused: "IPv4 options that are damaged, or ask for a route of the sender's choice.",
+  Ipv6ExtensionsRefused: "IPv6 extension headers that are damaged, too many or not understood.",
+  IpSourceInvalid: "A source that cannot be one other host: loopback, multicast, our own.",
+  IpDestinationForeign: "A destination that the userspace stack does not answer for.",
+  HopLimitExceeded: "The packet had come too far: its hop limit was used up.",
+  ProtocolUnknown: "A protocol other than TCP, UDP and ICMP.",
+  FragmentInvalid: "A fragment with an impossible place or length.",
+  FragmentOverlap: "A fragment that contradicts another one of its packet.",
+  FragmentQuota: "Fragments that had to make room for others.",
+  FragmentTimeout: "Fragments whose packet was never completed.",
+  TransportTruncated: "Shorter than its TCP, UDP or ICMP header says.",
+  TransportChecksumInvalid: "A wrong checksum of TCP, UDP or ICMP.",
+  IcmpIgnored: "ICMP of a kind that is not answered.",
+  IcmpErrorUnmatched: "An ICMP error about a packet that was not sent from here: forged, maybe.",
+  IcmpRateLimited: "An ICMP error of ours that was held back: there were too many.",
+  PortUnreachable: "UDP to a port where nobody listens.",
+  UdpFlowsFull: "UDP while there were too many flows.",
+  LinkFull: "A packet of the userspace stack that found no room on the way out.",
+  LinkClosed: "A packet of the userspace stack while the node was ending.",
+  FlowLimit:
+    "A new flow beyond what one peer, or all of them, may have, or what this host can open.",
+  NotOffered: "To a port that is not among the LocalServices.",
+  FilterDenied: "Refused by a rule of the filter.",
+  HostSocketFull: "UDP to a local service that did not read fast enough.",
+  TcpUnmatched: "TCP of no connection, or to a port where nobody listens; answered by a reset.",
+  TcpHalfOpenFull: "A connection while too many others were only half made: a flood, most likely.",
+  TcpConnectionsFull: "A connection while there were too many, or too little memory for more.",
+  DestinationProhibited: "To an address that Serve covers but that must be named by itself: this " +
+    "host, another peer, loopback, link-local.",
+  DestinationUnreachable: "To a destination that could not be reached in time.",
 };

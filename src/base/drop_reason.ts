@@ -39,13 +39,71 @@ export const DropReason = {
   TunReadFailed: 29,
   /** A message that we have sealed for the peer came back to be sealed for it again. */
   RoutingLoop: 30,
+  // What the userspace stack refused on the way in.
+  /** A checksum of the IPv4 header that is wrong. */
+  Ipv4ChecksumInvalid: 31,
+  /** Options of IPv4 that are malformed, or ask for source routing. */
+  Ipv4OptionsRefused: 32,
+  /** Extension headers that are malformed, misplaced, too many, or ask for what is not done. */
+  Ipv6ExtensionsRefused: 33,
+  /** A source that is not one other host: loopback, multicast, unspecified, broadcast, our own. */
+  IpSourceInvalid: 34,
+  /** A destination that the stack does not serve. */
+  IpDestinationForeign: 35,
+  /** A packet to be forwarded whose TTL or hop limit is used up. */
+  HopLimitExceeded: 36,
+  ProtocolUnknown: 37,
+  /** A fragment with an impossible place or length, or a first one without its transport header. */
+  FragmentInvalid: 38,
+  /** A fragment that contradicts another: the whole datagram is forgotten. */
+  FragmentOverlap: 39,
+  /** Fragments of a datagram that gave way to others. */
+  FragmentQuota: 40,
+  /** Fragments of a datagram that was not completed in time. */
+  FragmentTimeout: 41,
+  /** Shorter than its ICMP, UDP or TCP header, or than the length in it. */
+  TransportTruncated: 42,
+  /** A wrong checksum of ICMP, UDP or TCP. */
+  TransportChecksumInvalid: 43,
+  /** ICMP of a type that is not answered. */
+  IcmpIgnored: 44,
+  /** An ICMP error about a packet that we have not sent, or with an impossible MTU. */
+  IcmpErrorUnmatched: 45,
+  /** An ICMP error of ours that the rate limit held back. */
+  IcmpRateLimited: 46,
+  /** UDP to a port where nobody listens. */
+  PortUnreachable: 47,
+  /** UDP flows beyond their limit. */
+  UdpFlowsFull: 48,
+  /** UDP or ICMP of ours while the link endpoint was full. */
+  LinkFull: 49,
+  /** Handed to a link endpoint that is closed, or waiting in it when it was closed. */
+  LinkClosed: 50,
+  /** A flow beyond what one client, or all of them, may have open to this host. */
+  FlowLimit: 51,
+  /** To a port that is not among the local services. */
+  NotOffered: 52,
+  /** Refused by a rule of the filter. */
+  FilterDenied: 53,
+  /** UDP to a local service whose socket was full, or that took no datagram of that length. */
+  HostSocketFull: 54,
+  /** TCP segments of no connection, for a port where nobody listens; answered with RST. */
+  TcpUnmatched: 55,
+  /** SYNs while too many connections are half open, in all or of that one host. */
+  TcpHalfOpenFull: 56,
+  /** SYNs while there are too many connections, or too little memory for more. */
+  TcpConnectionsFull: 57,
+  /** To a destination that could be reached from here but is not to be: our own host, a peer. */
+  DestinationProhibited: 58,
+  /** A connection or an echo to a destination that could not be reached in time. */
+  DestinationUnreachable: 59,
 } as const;
 
 /** One of the values of `DropReason`. */
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 
 /** Room for every reason, with space to grow. */
-export const DROP_REASON_COUNT = 64;
+export const DROP_REASON_COUNT = 128;
 
 const names = Object.fromEntries(
   Object.entries(DropReason).map(([name, number]) => [number, name]),

@@ -1,6 +1,7 @@
 /** All commands, in the order of the help. */
 import type { CommandSpec } from "./command_spec.ts";
 import { completionsCommand } from "./completions_command.ts";
+import { demoCommand } from "./demo_command.ts";
 import { downCommand } from "./down_command.ts";
 import { genkeyCommand } from "./genkey_command.ts";
 import { genpskCommand } from "./genpsk_command.ts";
@@ -35,6 +36,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   genkeyCommand,
   genpskCommand,
   pubkeyCommand,
+  demoCommand,
   serviceInstallCommand,
   serviceRemoveCommand,
   completionsCommand(() => COMMANDS),

@@ -13,7 +13,7 @@ import { closeUdpSockets, openUdpSockets } from "../../ffi/udp_open.ts";
 import { firstHost, freeNetworks } from "../config/free_network.ts";
 import { formatPrefix } from "../control/address_text.ts";
 import { formatKeyBase64 } from "../control/key_text.ts";
-import { stateFolder } from "../daemon/paths.ts";
+import { STATE_FOLDER_FIX, stateFolder } from "../daemon/paths.ts";
 import { SetupError } from "../daemon/setup_error.ts";
 import { wipe } from "../wireguard/bytes.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
@@ -46,7 +46,7 @@ export function obtainFirstConfig(): string {
   }
   if (exists(path)) return path;
   const folder = path.slice(0, path.lastIndexOf("/"));
-  makeFolders(folder, FOLDER_MODE);
+  makeFolders(folder, FOLDER_MODE, STATE_FOLDER_FIX);
   closeToOthers(folder);
   writeFileAtomic(path, firstConfig(), FILE_MODE);
   return path;

@@ -13,6 +13,7 @@ import { appendPeer } from "../config/edit.ts";
 import { overlaps } from "../config/next_address.ts";
 import { formatOtherEnd, KEEPALIVE_SECONDS, type OtherEnd } from "../config/other_end.ts";
 import { networksOf, type PeerPlace, placePeer } from "../config/peer_address.ts";
+import { servedPrefixes } from "../config/serve.ts";
 import type { NamedEndpoint, NodeConfig } from "../config/types.ts";
 import { ConfigValue, readEndpoint } from "../config/value.ts";
 import { formatPrefix, parsePrefix } from "../control/address_text.ts";
@@ -101,7 +102,7 @@ async function runPeerAdd(name: string, flags: Flags): Promise<number> {
     const text = formatOtherEnd(otherEnd(wanted, keys, place, {
       name: `${hostName()} ${file.interfaceName}`,
       publicKey: crypto.x25519PublicKey(config.device.privateKey),
-      allowedIps: networksOf(config),
+      allowedIps: [...networksOf(config), ...servedPrefixes(config)],
       endpoint: hereText,
     }));
     deliver(text, output, flags.has("qr"));

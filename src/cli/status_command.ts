@@ -5,6 +5,8 @@
  */
 import { systemClock } from "../../ffi/clock.ts";
 import { getEnvironment } from "../../ffi/environment.ts";
+import { FLOWS_REQUEST, type FlowsReport, parseFlows } from "../control/flow_report.ts";
+import { formatFlows } from "../control/flow_text.ts";
 import { type NodeReport, parseReport, STATS_REQUEST } from "../control/node_report.ts";
 import { statusJson } from "../control/status_json.ts";
 import { formatStatus } from "../control/status_text.ts";
@@ -34,12 +36,14 @@ export const statusCommand: CommandSpec = {
       help: "redraw it in place until Ctrl-C, with curves of the rates",
     },
     { name: "interval", value: "SECONDS", help: "how often --watch looks; 1 by default" },
+    { name: "flows", help: "list what peers reach through this node: local services and the LAN" },
     { name: "json", help: "as JSON, for programs; with --watch one text per line" },
   ],
   examples: [
     ["status", "all interfaces"],
     ["status wg0 --watch", "one of them, live"],
     ["status wg0 --json", "one of them, for programs"],
+    ["status wg0 --flows", "what its peers reach through this node"],
     ["status --watch --interval 60 >>traffic.log", "a line per interface and minute"],
   ],
   about: `What a paragraph tells beside the lines of wg show
@@ -58,6 +62,8 @@ export interface InterfaceStatus {
   readonly publicKey: Uint8Array | null;
   /** Null where another program, or an older version, runs. */
   readonly report: NodeReport | null;
+  /** Null where nobody has asked for them, or where they cannot be told. */
+  readonly flows: FlowsReport | null;
 }
 
 /** Runs the command. Throws `SetupError` when the named interface does not run. */
@@ -66,9 +72,11 @@ function runStatus({ words, flags }: CommandInput): number | Promise<number> {
   if (name !== undefined) checkInterfaceName(name);
   const isWatch = flags.has("watch"), isJson = flags.has("json");
   if (flags.has("interval") && !isWatch) throw new UsageError("--interval goes with --watch");
-  if (!isWatch) return showOnce(name, isJson);
+  const withFlows = flags.has("flows");
+  if (isWatch && withFlows && !isJson) throw new UsageError("--flows with --watch needs --json");
+  if (!isWatch) return showOnce(name, isJson, withFlows);
   return watchStatus({
-    look: () => lookWithoutKeys(name),
+    look: () => lookWithoutKeys(name, withFlows),
     intervalMs: intervalMs(flags.text("interval")),
     json: isJson ? (interfaces) => jsonText(interfaces) : null,
   });
@@ -81,8 +89,8 @@ function intervalMs(text: string | undefined): number {
   throw new UsageError(`--interval takes seconds from 0.1 to ${INTERVAL_SECONDS_MAX}`);
 }
 
-function showOnce(name: string | undefined, isJson: boolean): number {
-  const { interfaces, failures } = look(name);
+function showOnce(name: string | undefined, isJson: boolean, withFlows: boolean): number {
+  const { interfaces, failures } = look(name, withFlows);
   if (isJson) printText(jsonText(interfaces, 2) + "\n");
   else if (interfaces.length > 0) printText(interfaces.map(statusText).join("\n"));
   else if (failures.length === 0) writeText(STDERR_FD, "longhaul: no interface is up\n");
@@ -95,12 +103,15 @@ function showOnce(name: string | undefined, isJson: boolean): number {
  * All interfaces, or the named one. With a name an error is the answer; among many the others are
  * told all the same.
  */
-function look(name: string | undefined): { interfaces: InterfaceStatus[]; failures: string[] } {
-  if (name !== undefined) return { interfaces: [lookAt(name)], failures: [] };
+function look(
+  name: string | undefined,
+  withFlows: boolean,
+): { interfaces: InterfaceStatus[]; failures: string[] } {
+  if (name !== undefined) return { interfaces: [lookAt(name, withFlows)], failures: [] };
   const interfaces: InterfaceStatus[] = [], failures: string[] = [];
   for (const each of liveInterfaces()) {
     try {
-      interfaces.push(lookAt(each));
+      interfaces.push(lookAt(each, withFlows));
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       failures.push(`${each}: ${error.message}`);
@@ -109,13 +120,13 @@ function look(name: string | undefined): { interfaces: InterfaceStatus[]; failur
   return { interfaces, failures };
 }
 
-function lookWithoutKeys(name: string | undefined): InterfaceStatus[] {
-  const { interfaces } = look(name);
+function lookWithoutKeys(name: string | undefined, withFlows: boolean): InterfaceStatus[] {
+  const { interfaces } = look(name, withFlows);
   for (const { status } of interfaces) wipeKeys(status);
   return interfaces;
 }
 
-function lookAt(name: string): InterfaceStatus {
+function lookAt(name: string, withFlows: boolean): InterfaceStatus {
   const status = readDevice(name);
   const fields = askDevice(name, { name: STATS_REQUEST, fields: [] });
   const { privateKey } = status;
@@ -124,7 +135,13 @@ function lookAt(name: string): InterfaceStatus {
     status,
     publicKey: privateKey === null ? null : publicKeyOf(privateKey),
     report: fields === null ? null : parseReport(fields),
+    flows: withFlows ? readFlows(name) : null,
   };
+}
+
+function readFlows(name: string): FlowsReport | null {
+  const fields = askDevice(name, { name: FLOWS_REQUEST, fields: [] });
+  return fields === null ? null : parseFlows(fields);
 }
 
 let crypto: NoiseCrypto | undefined;
@@ -140,18 +157,19 @@ function wipeKeys({ privateKey }: DeviceStatus): void {
 }
 
 function jsonText(interfaces: readonly InterfaceStatus[], indent = 0): string {
-  const all = interfaces.map(({ name, status, publicKey, report }) => {
-    return statusJson(name, status, publicKey, report);
+  const all = interfaces.map(({ name, status, publicKey, report, flows }) => {
+    return statusJson(name, status, publicKey, report, flows);
   });
   return JSON.stringify({ interfaces: all }, null, indent);
 }
 
-function statusText({ name, status, publicKey, report }: InterfaceStatus): string {
-  return formatStatus(status, {
+function statusText({ name, status, publicKey, report, flows }: InterfaceStatus): string {
+  const text = formatStatus(status, {
     interfaceName: name,
     publicKey,
     nowWallNs: systemClock.wallNs(),
     showKeys: getEnvironment("WG_HIDE_KEYS") === "never",
     report,
   });
+  return flows === null ? text : `${text}\n${formatFlows(flows, status.peers)}`;
 }

@@ -10,10 +10,17 @@ import { closeUdpSockets, openUdpSockets } from "../../ffi/udp_open.ts";
 import { isUnixLive } from "../../ffi/unix_socket.ts";
 import type { Log } from "../base/log.ts";
 import { isNamed, toDeviceChange, wipeKeys } from "../config/device_change.ts";
+import { peerNats } from "../config/nat_address.ts";
+import { servedPrefixes } from "../config/serve.ts";
 import type { DeviceConfig, NodeConfig } from "../config/types.ts";
 import { formatKeyBase64 } from "../control/key_text.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
-import { type Daemon, SOCKET_BUFFER_BYTES, startDaemon } from "../daemon/daemon.ts";
+import {
+  type Daemon,
+  type DaemonOptions,
+  SOCKET_BUFFER_BYTES,
+  startDaemon,
+} from "../daemon/daemon.ts";
 import { Ending } from "../daemon/ending.ts";
 import { EndpointResolver, type FoundEndpoint } from "../daemon/endpoint_resolver.ts";
 import { defaultRouteMtu, endpointMtus, tunnelMtu } from "../daemon/interface_mtu.ts";
@@ -43,7 +50,15 @@ import { obtainFirstConfig } from "./first_config.ts";
 import { LOG_FLAGS } from "./log_flags.ts";
 import { programCommand } from "./program_command.ts";
 import { startStatusLine } from "./status_line.ts";
-import { checkMode, MODE_FLAG } from "./up_mode.ts";
+import {
+  hybridStack,
+  NoHostChanges,
+  rootlessStack,
+  tellHybrid,
+  tellRootless,
+  tellTun,
+} from "./rootless.ts";
+import { chooseMode, MODE_FLAG, type NodeMode } from "./up_mode.ts";
 import { welcomeText } from "./welcome_text.ts";
 import { chooseEncryptors, sessionLimits, testFault } from "./environment.ts";
 
@@ -60,6 +75,7 @@ export const upCommand: CommandSpec = {
     ["up", "make keys and a config, or use those made before, and say how peers join"],
     ["up ./wg0.conf", "the tunnel of a config file"],
     ["up wg0", "the same for /etc/wireguard/wg0.conf"],
+    ["up --mode rootless", "without an interface, as any user"],
   ],
   about: "Without a file it is longhaul0.conf in the state folder: /etc/longhaul for root, else\n" +
     "$XDG_STATE_HOME/longhaul or ~/.local/state/longhaul.",
@@ -70,26 +86,32 @@ export const upCommand: CommandSpec = {
 async function runUp({ words, flags, mainUrl }: CommandInput): Promise<number> {
   const isFirstRun = words.length === 0;
   // Where it cannot work no keys are made.
-  if (isFirstRun) checkMode(flags.text("mode"), mainUrl);
+  if (isFirstRun) chooseMode(flags.text("mode"), "auto", mainUrl);
   const place = findConfig(isFirstRun ? obtainFirstConfig() : words[0]);
   const { crypto } = selectNoiseCrypto();
   const publicKeyOf = (privateKey: Uint8Array) => crypto.x25519PublicKey(privateKey);
   const config = readConfig(place, publicKeyOf);
   if (config === null) return 1;
-  if (!isFirstRun) checkMode(flags.text("mode"), mainUrl);
+  const servesPrefixes = servedPrefixes(config).length > 0;
+  const mode = chooseMode(flags.text("mode"), config.longhaul.mode, mainUrl, servesPrefixes);
   const log = setUpLog(
     place.interfaceName,
     chooseLogLevel(flags.text("log-level")),
     flags.text("log-format"),
   );
-  checkFree(place.interfaceName, config);
-  await clearLeftovers(place.interfaceName, log);
+  checkFree(place.interfaceName, config, mode.isRootless);
+  if (mode.isRootless) tellRootless(mode, config, log);
+  else {
+    if (mode.isHybrid) tellHybrid(config, log);
+    else tellTun(config, log);
+    await clearLeftovers(place.interfaceName, log);
+  }
   const outer = new OuterResolver(currentNameServers());
   const resolver = newResolver(config.device, outer, log);
   const { privateKey } = config.device;
   const publicKey = privateKey === undefined ? null : publicKeyOf(privateKey);
   const welcome = isFirstRun ? programCommand(mainUrl) : null;
-  const tunnel: Tunnel = { config, outer, resolver, mtu: 0, publicKey, welcome, log };
+  const tunnel: Tunnel = { config, mode, outer, resolver, mtu: 0, publicKey, welcome, log };
   try {
     await resolver.firstRound(NAMES_WAIT_MS);
     tunnel.mtu = config.interface.mtu ?? findMtu(config, resolver);
@@ -116,9 +138,16 @@ function newResolver(
   });
 }
 
+/** What is done to the host beside the node itself, and undone at the end. */
+type HostChanges = Pick<
+  TunnelChanges,
+  "begin" | "onInterface" | "beforeEnd" | "end" | "defaultRoute"
+>;
+
 /** A tunnel that only needs to be started. */
 interface Tunnel {
   readonly config: NodeConfig;
+  readonly mode: NodeMode;
   /** Looks up names also when everything goes through the tunnel. */
   readonly outer: OuterResolver;
   /** A reload puts another one in its place. */
@@ -133,7 +162,7 @@ interface Tunnel {
 async function run(place: ConfigPlace, tunnel: Tunnel): Promise<number> {
   const ending = new Ending();
   ending.heedSignals();
-  const changes = new TunnelChanges({
+  const changes = tunnel.mode.isRootless ? new NoHostChanges() : new TunnelChanges({
     interfaceName: place.interfaceName,
     config: tunnel.config,
     configPath: canonicalPath(place.path) ?? place.path,
@@ -153,7 +182,7 @@ async function run(place: ConfigPlace, tunnel: Tunnel): Promise<number> {
 async function runInterface(
   place: ConfigPlace,
   tunnel: Tunnel,
-  changes: TunnelChanges,
+  changes: HostChanges,
   ending: Ending,
 ): Promise<number> {
   const { config, log } = tunnel;
@@ -167,6 +196,7 @@ async function runInterface(
     encryptors: chooseEncryptors(longhaul.encryptors, log),
     socketBufferBytes: longhaul.socketBufferBytes ?? SOCKET_BUFFER_BYTES,
     offload: longhaul.offload,
+    ...stackOf(tunnel, config),
     limits: sessionLimits(),
     fault: testFault(),
     onEvent: (event) => lookUpAgain(tunnel.resolver, event),
@@ -228,14 +258,26 @@ function tellMore(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel, port: numb
   writeText(STDOUT_FD, text);
 }
 
+/** The stack that a tunnel has, if any. */
+function stackOf(
+  { mode, mtu }: Tunnel,
+  config: NodeConfig,
+): Pick<DaemonOptions, "stack" | "hasInterface"> {
+  if (mode.isRootless) return { stack: rootlessStack(config, mtu) };
+  return mode.isHybrid ? { stack: hybridStack(config, mtu), hasInterface: true } : {};
+}
+
 /** Makes the daemon what the config says; returns its UDP port. */
-async function setUp(daemon: Daemon, tunnel: Tunnel, changes: TunnelChanges): Promise<number> {
+async function setUp(daemon: Daemon, tunnel: Tunnel, changes: HostChanges): Promise<number> {
   const { config, resolver, mtu } = tunnel;
   daemon.peerNames.replace(config.device.peers);
+  daemon.node.control.policy.replaceNat(peerNats(config));
+  daemon.node.control.policy.setFilter(config.longhaul.filter);
   daemon.node.apply(toDeviceChange(config.device, (endpoint) => resolver.addressOf(endpoint)));
   wipeKeys(config.device);
   resolver.tell((found) => setEndpoint(daemon, found));
   const port = daemon.node.openSockets();
+  if (tunnel.mode.isRootless) daemon.node.bringUp();
   await changes.onInterface({
     mtu,
     endpoints: () => knownEndpoints(config, resolver).map(({ address }) => address),
@@ -262,15 +304,16 @@ function serveReloads(
   daemon: Daemon,
   place: ConfigPlace,
   tunnel: Tunnel,
-  changes: TunnelChanges,
+  changes: HostChanges,
 ): Reloader {
   const { log } = tunnel;
   const { crypto } = selectNoiseCrypto();
   const path = canonicalPath(place.path) ?? place.path;
-  const reloader = new Reloader(tunnel.config, {
+  const reloader: Reloader = new Reloader(tunnel.config, {
     path,
     interfaceName: daemon.interfaceName,
-    hasInterface: true,
+    hasInterface: !tunnel.mode.isRootless,
+    hasStack: tunnel.mode.isRootless || tunnel.mode.isHybrid,
     defaultRoute: () => changes.defaultRoute,
     node: daemon.node,
     read: (text) => {
@@ -291,6 +334,10 @@ function serveReloads(
       tunnel.resolver.stop();
       tunnel.resolver = resolver;
       resolver.tell((found) => setEndpoint(daemon, found));
+      daemon.node.control.policy.replaceNat(peerNats(reloader.config));
+      daemon.node.control.policy.setFilter(reloader.config.longhaul.filter);
+      const { stack } = stackOf(tunnel, reloader.config);
+      if (stack !== undefined) daemon.node.configureStack(stack);
     },
   });
   for (const [name, handler] of reloader.requests()) daemon.requests.set(name, handler);
@@ -307,10 +354,10 @@ function killPoint(fault: string): () => void {
 }
 
 /** Throws when the interface, its control socket or its port belongs to somebody else. */
-function checkFree(name: string, config: NodeConfig): void {
+function checkFree(name: string, config: NodeConfig, isRootless: boolean): void {
   const runs = `end it first (longhaul down ${name})`;
   if (isUnixLive(uapiPath(name))) throw new SetupError(`${name} is up already: ${runs}`);
-  if (interfaceExists(name)) {
+  if (!isRootless && interfaceExists(name)) {
     throw new SetupError(
       `There is an interface ${name} already: remove it (ip link delete ${name}), ` +
         "or give the file another name",

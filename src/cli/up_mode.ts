@@ -1,18 +1,19 @@
 /**
- * What `up` needs to make an interface, and what to do where it cannot. Told before anything is made:
- * no keys, no files, no interface.
+ * Whether `up` makes an interface of the kernel or puts a userspace stack in its place, and what to
+ * do where the user wants an interface and none can be made. Told before anything is made: no keys,
+ * no files, no interface.
  */
 import { closeFd, O_CLOEXEC, O_RDWR } from "../../ffi/descriptor.ts";
 import { describeErrno } from "../../ffi/error.ts";
 import { readTextFile } from "../../ffi/files.ts";
 import { checked, libc } from "../../ffi/libc.ts";
 import { cString } from "../../ffi/memory.ts";
+import { isMode, type Mode, MODES } from "../config/mode.ts";
 import { SetupError } from "../daemon/setup_error.ts";
 import type { FlagSpec } from "./command_spec.ts";
 import { UsageError } from "./environment.ts";
 import { programCommand } from "./program_command.ts";
 
-const MODES = ["auto", "tun", "rootless"] as const;
 const TUN_DEVICE = "/dev/net/tun";
 /** CAP_NET_ADMIN of linux/capability.h. */
 const NET_ADMIN_BIT = 12n;
@@ -22,22 +23,42 @@ export const MODE_FLAG: FlagSpec = {
   name: "mode",
   value: "MODE",
   choices: MODES,
-  help: "auto, tun or rootless, in place of the file's",
+  help: "auto, tun, rootless or hybrid, in place of the file's",
 };
 
+/** What was chosen, and why. */
+export interface NodeMode {
+  readonly isRootless: boolean;
+  /** Whether there is an interface and a userspace stack beside it. */
+  readonly isHybrid: boolean;
+  /** Why no interface can be made; empty where the user has chosen. */
+  readonly reason: string;
+}
+
 /**
- * Throws unless the node can run in the wanted mode: `UsageError` for a mode that does not exist,
- * `SetupError` where this process may not make an interface, with what helps.
+ * Decides on the mode that the flag, else the file, wants; `auto` takes an interface where this
+ * process may make one. Throws `UsageError` for a mode that does not exist, `SetupError` where an
+ * interface is wanted and cannot be made, with what helps. A node that serves prefixes gets a stack
+ * beside its interface.
  */
-export function checkMode(wanted: string | undefined, mainUrl: string): void {
-  if (wanted !== undefined && !(MODES as readonly string[]).includes(wanted)) {
-    throw new UsageError(`--mode takes one of ${MODES.join(", ")}, not "${wanted}"`);
+export function chooseMode(
+  flag: string | undefined,
+  ofFile: Mode,
+  mainUrl: string,
+  servesPrefixes = false,
+): NodeMode {
+  if (flag !== undefined && !isMode(flag)) {
+    throw new UsageError(`--mode takes one of ${MODES.join(", ")}, not "${flag}"`);
   }
-  if (wanted === "rootless") {
-    throw new SetupError("The rootless mode, without an interface, is not in this version yet");
-  }
+  const wanted = flag ?? ofFile;
+  if (wanted === "rootless") return { isRootless: true, isHybrid: false, reason: "" };
   const obstacle = interfaceObstacle();
-  if (obstacle !== null) throw new SetupError(adviceFor(obstacle, mainUrl));
+  if (obstacle === null) {
+    const isHybrid = wanted === "hybrid" || (wanted === "auto" && servesPrefixes);
+    return { isRootless: false, isHybrid, reason: "" };
+  }
+  if (wanted !== "auto") throw new SetupError(adviceFor(obstacle, mainUrl));
+  return { isRootless: true, isHybrid: false, reason: obstacle };
 }
 
 /** Why this process cannot make an interface; null when it can. */

@@ -4,6 +4,7 @@
  */
 import { formatPrefix } from "../control/address_text.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
+import { peerNats } from "./nat_address.ts";
 import { prefixKey } from "./peers.ts";
 import type { NodeConfig } from "./types.ts";
 
@@ -15,6 +16,12 @@ export interface NodeDifference {
   readonly routesRemoved: readonly Prefix[];
   /** The new MTU, null when it stays. */
   readonly mtu: number | null;
+  /** Whether the stack offers other local services, or serves other prefixes. */
+  readonly hasOtherServices: boolean;
+  /** Whether Allow and Deny are others. */
+  readonly hasOtherFilter: boolean;
+  /** Whether a peer knows us by other addresses. */
+  readonly hasOtherNat: boolean;
   /** What differs but waits for the next `up`, each as a phrase. */
   readonly deferred: readonly string[];
 }
@@ -34,14 +41,25 @@ export function nodeDifference(before: NodeConfig, after: NodeConfig): NodeDiffe
     routesAdded: routes.added,
     routesRemoved: routes.removed,
     mtu,
+    hasOtherServices: differs(before, after, ({ longhaul: { localServices, serve, netstack } }) => [
+      localServices,
+      serve,
+      netstack,
+    ]),
+    hasOtherFilter: differs(before, after, (config) => config.longhaul.filter),
+    hasOtherNat: differs(before, after, natTexts),
     deferred: deferredSettings(before, after),
   };
 }
 
+function natTexts(config: NodeConfig): string[] {
+  return peerNats(config).map(({ publicKey, pairs }) =>
+    [publicKey, ...pairs.flatMap(({ own, theirs }) => [own, theirs])].join()
+  ).sort();
+}
+
 /** The settings that are read when the interface is made. */
 function deferredSettings(before: NodeConfig, after: NodeConfig): string[] {
-  const differs = (pick: (config: NodeConfig) => unknown) =>
-    JSON.stringify(pick(before)) !== JSON.stringify(pick(after));
   const settings: [string, (config: NodeConfig) => unknown][] = [
     ["Table", (config) => config.interface.table],
     ["DNS", (config) => [
@@ -50,11 +68,24 @@ function deferredSettings(before: NodeConfig, after: NodeConfig): string[] {
     ]],
     ["PreUp, PostUp, PreDown or PostDown", (config) => config.interface.hooks],
     ["SaveConfig", (config) => config.interface.saveConfig],
-    ["[Longhaul]", (config) => config.longhaul],
+    ["[Longhaul]", ({ longhaul }) => ({
+      ...longhaul,
+      ...{ localServices: [], serve: [], netstack: [], filter: [] },
+    })],
   ];
-  const deferred = settings.filter(([, pick]) => differs(pick)).map(([name]) => name);
+  const deferred = settings.filter(([, pick]) => differs(before, after, pick)).map(([name]) =>
+    name
+  );
   const losesMtu = before.interface.mtu !== null && after.interface.mtu === null;
   return losesMtu ? [...deferred, "the MTU that fits the way to the peers"] : deferred;
+}
+
+function differs(
+  before: NodeConfig,
+  after: NodeConfig,
+  pick: (config: NodeConfig) => unknown,
+): boolean {
+  return JSON.stringify(pick(before)) !== JSON.stringify(pick(after));
 }
 
 function compare(

@@ -12,6 +12,8 @@ export interface OffloadConfig {
   readonly tunUso: boolean;
   /** Packets are coalesced before they are written to the TUN. */
   readonly tunGro: boolean;
+  /** The userspace stack makes segments of up to 64 KB, which are cut later. */
+  readonly netstackGso: boolean;
 }
 
 export const ALL_OFFLOADS: OffloadConfig = {
@@ -20,6 +22,7 @@ export const ALL_OFFLOADS: OffloadConfig = {
   tunTso: true,
   tunUso: true,
   tunGro: true,
+  netstackGso: true,
 };
 
 /** What a user writes to switch an offload off. */
@@ -29,4 +32,5 @@ export const OFFLOAD_SWITCHES: ReadonlyMap<string, keyof OffloadConfig> = new Ma
   ["no-tun-tso", "tunTso"],
   ["no-tun-uso", "tunUso"],
   ["no-tun-gro", "tunGro"],
+  ["no-netstack-gso", "netstackGso"],
 ]);

@@ -20,6 +20,7 @@ import {
   type RoutingTableNumber,
   UNSUPPORTED_SECTIONS,
 } from "./sections.ts";
+import { checkNatAddresses } from "./nat_address.ts";
 import { checkMtu, mergePeers, type PublicKeyOf, routesOf } from "./peers.ts";
 import type { NodeConfig } from "./types.ts";
 import { ConfigValue } from "./value.ts";
@@ -102,6 +103,10 @@ class ConfigParser {
     encryptors: "auto",
     socketBufferBytes: null,
     offload: { ...ALL_OFFLOADS },
+    localServices: [],
+    serve: [],
+    netstack: [],
+    filter: [],
   };
   readonly #peers: PeerDraft[] = [];
   #interfaceSection: OpenSection | null = null;
@@ -162,6 +167,7 @@ class ConfigParser {
       diagnostics.warning(section.line, section.column, message);
     }
     const peers = mergePeers(this.#peers, draft.privateKey, this.#options.publicKeyOf, diagnostics);
+    checkNatAddresses(this.#peers, draft.addresses);
     checkMtu(draft.mtu, [...draft.addresses, ...peers.flatMap((peer) => peer.allowedIps)]);
     if (diagnostics.hasErrors) return null;
     const { privateKey, listenPort, fwmark, mtu, ...rest } = draft;
@@ -218,6 +224,7 @@ class ConfigParser {
       endpoint: undefined,
       keepaliveSeconds: undefined,
       allowedIps: [],
+      natAddresses: [],
       line: line.line,
       column: line.column,
     };

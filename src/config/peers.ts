@@ -60,17 +60,19 @@ function mergePeer(earlier: KeyedPeer | undefined, later: KeyedPeer): KeyedPeer 
     presharedKey: later.presharedKey ?? earlier.presharedKey,
     endpoint: later.endpoint ?? earlier.endpoint,
     keepaliveSeconds: later.keepaliveSeconds ?? earlier.keepaliveSeconds,
+    natAddresses: later.natAddresses.length > 0 ? later.natAddresses : earlier.natAddresses,
   };
 }
 
 function toPeerConfig(peer: KeyedPeer): PeerConfig {
-  const { publicKey, presharedKey, endpoint, keepaliveSeconds, line } = peer;
+  const { publicKey, presharedKey, endpoint, keepaliveSeconds, natAddresses, line } = peer;
   return {
     publicKey,
     ...(presharedKey !== undefined && { presharedKey }),
     ...(endpoint !== undefined && { endpoint }),
     ...(keepaliveSeconds !== undefined && { keepaliveSeconds }),
     allowedIps: peer.allowedIps.map(({ prefix }) => prefix),
+    ...(natAddresses.length > 0 && { natAddresses: natAddresses.map(({ address }) => address) }),
     line,
   };
 }

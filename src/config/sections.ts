@@ -5,9 +5,16 @@
 import { OFFLOAD_SWITCHES } from "./offload.ts";
 import type { InterfaceIndex } from "../control/address_text.ts";
 import { parseAddress } from "../control/address_text.ts";
+import type { LocalService } from "../forward/local_services.ts";
+import { FilterAction, type FilterRule } from "../nat/filter.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
+import { readLocalServices } from "./local_services.ts";
 import { MTU_MAX, MTU_MIN } from "./mtu.ts";
+import { type NatAddressDraft, readNatAddresses } from "./nat_address.ts";
 import { suggestion } from "./nearest.ts";
+import { readServe } from "./serve.ts";
+import { readFilterRules } from "./filter.ts";
+import { isMode } from "./mode.ts";
 import type { DeviceConfig, Hooks, InterfaceConfig, LonghaulConfig, PeerConfig } from "./types.ts";
 import {
   type ConfigValue,
@@ -43,19 +50,26 @@ export interface AllowedIpDraft {
 
 /** `[Peer]` under construction. */
 export interface PeerDraft
-  extends Undefinable<Mutable<Omit<PeerConfig, "allowedIps" | "publicKey">>> {
+  extends Undefinable<Mutable<Omit<PeerConfig, "allowedIps" | "natAddresses" | "publicKey">>> {
   publicKey: Uint8Array | undefined;
   /** Whether a PublicKey stands there, right or wrong. */
   hasPublicKey: boolean;
   allowedIps: AllowedIpDraft[];
+  natAddresses: NatAddressDraft[];
   line: number;
   column: number;
 }
 
 /** `[Longhaul]` under construction. */
-export interface LonghaulDraft extends Mutable<Omit<LonghaulConfig, "offload">> {
+export interface LonghaulDraft extends Mutable<Omit<LonghaulConfig, "offload" | ListKey>> {
   offload: Mutable<LonghaulConfig["offload"]>;
+  localServices: LocalService[];
+  serve: Prefix[];
+  netstack: Prefix[];
+  filter: FilterRule[];
 }
+
+type ListKey = "localServices" | "serve" | "netstack" | "filter";
 
 /** What readers may need from outside the file. */
 export interface ReadContext {
@@ -126,7 +140,11 @@ export const PEER_KEYS: KeyTable<PeerDraft> = table<PeerDraft>(
     name: "PersistentKeepalive",
     read: (value, draft) => draft.keepaliveSeconds = readKeepalive(value),
   },
-  unsupported("NatAddress"),
+  {
+    name: "NatAddress",
+    isList: true,
+    read: (value, draft) => draft.natAddresses.push(...readNatAddresses(value)),
+  },
 );
 
 export const LONGHAUL_KEYS: KeyTable<LonghaulDraft> = table<LonghaulDraft>(
@@ -134,7 +152,24 @@ export const LONGHAUL_KEYS: KeyTable<LonghaulDraft> = table<LonghaulDraft>(
   { name: "Encryptors", read: readEncryptors },
   { name: "SocketBuffer", read: readSocketBuffer },
   { name: "Offload", isList: true, read: readOffload },
-  ...["Netstack", "Serve", "LocalServices", "Allow", "Deny", "CongestionControl", "Lanes"].map(
+  {
+    name: "LocalServices",
+    isList: true,
+    read: (value, draft) => draft.localServices.push(...readLocalServices(value)),
+  },
+  { name: "Serve", isList: true, read: (value, draft) => readServe(value, draft.serve) },
+  { name: "Netstack", isList: true, read: (value, draft) => readServe(value, draft.netstack) },
+  {
+    name: "Allow",
+    isList: true,
+    read: (value, draft) => readFilterRules(value, FilterAction.Allow, draft.filter),
+  },
+  {
+    name: "Deny",
+    isList: true,
+    read: (value, draft) => readFilterRules(value, FilterAction.Deny, draft.filter),
+  },
+  ...["CongestionControl", "Lanes"].map(
     (name) => unsupported<LonghaulDraft>(name),
   ),
   unsupported("Memory"),
@@ -218,10 +253,8 @@ function hasHostBits({ address, bits }: Prefix): boolean {
 
 function readMode(value: ConfigValue, draft: LonghaulDraft): void {
   const text = value.text.toLowerCase();
-  if (text === "auto" || text === "tun") draft.mode = text;
-  else if (text === "rootless" || text === "hybrid") {
-    value.error(`\`${text}\` is not supported yet`);
-  } else value.expected("`auto` or `tun`");
+  if (isMode(text)) draft.mode = text;
+  else value.expected("`auto`, `tun`, `rootless` or `hybrid`");
 }
 
 function readEncryptors(value: ConfigValue, draft: LonghaulDraft): void {

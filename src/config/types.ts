@@ -1,4 +1,7 @@
 /** What a config file says, checked and in the program's own terms. */
+import type { LocalService } from "../forward/local_services.ts";
+import type { FilterRule } from "../nat/filter.ts";
+import type { Mode } from "./mode.ts";
 import type { OffloadConfig } from "./offload.ts";
 import type { Prefix, SocketAddress } from "../wireguard/configuration.ts";
 
@@ -18,6 +21,8 @@ export interface PeerConfig {
   readonly keepaliveSeconds?: number;
   /** Host bits are kept as written; a prefix that several peers claim belongs to the last. */
   readonly allowedIps: readonly Prefix[];
+  /** By which addresses the peer knows us, one of each family at most; absent for our own. */
+  readonly natAddresses?: readonly Uint8Array[];
   /** The line of the file that began the peer. */
   readonly line: number;
 }
@@ -56,11 +61,19 @@ export interface Hooks {
 
 /** The `[Longhaul]` section. */
 export interface LonghaulConfig {
-  readonly mode: "auto" | "tun";
+  readonly mode: Mode;
   readonly encryptors: number | "auto";
   /** Bytes of the UDP sockets' buffers, null for the default. */
   readonly socketBufferBytes: number | null;
   readonly offload: OffloadConfig;
+  /** Ports of this host that peers reach at the tunnel addresses; the later one counts. */
+  readonly localServices: readonly LocalService[];
+  /** Prefixes of this host's network, or everything, that peers reach through the stack. */
+  readonly serve: readonly Prefix[];
+  /** The same, beside an interface: prefixes whose packets go to the stack and not to the kernel. */
+  readonly netstack: readonly Prefix[];
+  /** The rules of `Allow` and `Deny`, in the order of the file. */
+  readonly filter: readonly FilterRule[];
 }
 
 /** A whole config file. */

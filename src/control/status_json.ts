@@ -18,6 +18,18 @@
  *       drops: { [reason: string]: number },
  *       batchSizes: { tunRead: number, tunWrite: number, udpSend: number, udpReceive: number },
  *     },
+ *     flows?: {                       // only with --flows, and not of another program
+ *       protocol: "tcp" | "udp" | "icmp",
+ *       state: string,                // "dialling", "opening", "open", "host-ended", "peer-ended",
+ *                                     // "ending"
+ *       peer: string | null,          // base64
+ *       client: string, clientPort: number,            // of icmp the identifier
+ *       destination: string, destinationPort: number,  // what the peer has addressed
+ *       target: string | null, targetPort: number,     // where that leads
+ *       age: number,                  // seconds, with fraction
+ *       toHostBytes: number, toPeerBytes: number,
+ *     }[],
+ *     flowsMissing?: number,          // flows beyond those that are listed
  *     peers: {                        // the latest handshake first
  *       publicKey: string,            // base64
  *       hasPresharedKey: boolean,
@@ -38,7 +50,8 @@
  */
 import { isZero, toHex } from "../wireguard/bytes.ts";
 import type { DeviceStatus, PeerStatus } from "../wireguard/configuration.ts";
-import { formatPrefix, formatSocketAddress } from "./address_text.ts";
+import { formatPrefix, formatSocketAddress, parseAddress } from "./address_text.ts";
+import { type FlowReport, type FlowsReport, peerOfAddress } from "./flow_report.ts";
 import { formatKeyBase64 } from "./key_text.ts";
 import { type BatchSizes, batchSizes, type NodeReport, type PeerReport } from "./node_report.ts";
 import { byLatestHandshake } from "./status_text.ts";
@@ -71,6 +84,22 @@ export interface NodeJson {
   readonly batchSizes: BatchSizes;
 }
 
+/** A forwarded flow; see the module's text. */
+export interface FlowJson {
+  readonly protocol: string;
+  readonly state: string;
+  readonly peer: string | null;
+  readonly client: string;
+  readonly clientPort: number;
+  readonly destination: string;
+  readonly destinationPort: number;
+  readonly target: string | null;
+  readonly targetPort: number;
+  readonly age: number;
+  readonly toHostBytes: number;
+  readonly toPeerBytes: number;
+}
+
 /** An interface; see the module's text. */
 export interface InterfaceJson {
   readonly name: string;
@@ -78,6 +107,8 @@ export interface InterfaceJson {
   readonly listenPort: number;
   readonly fwmark: number;
   readonly node: NodeJson | null;
+  readonly flows?: readonly FlowJson[];
+  readonly flowsMissing?: number;
   readonly peers: readonly PeerJson[];
 }
 
@@ -87,6 +118,7 @@ export function statusJson(
   status: DeviceStatus,
   publicKey: Uint8Array | null,
   report: NodeReport | null = null,
+  flows: FlowsReport | null = null,
 ): InterfaceJson {
   const reports = new Map(report?.peers.map((peer) => [peer.keyText, peer]));
   return {
@@ -95,9 +127,23 @@ export function statusJson(
     listenPort: status.listenPort,
     fwmark: status.fwmark,
     node: report === null ? null : nodeJson(report),
+    ...(flows !== null && {
+      flows: flows.flows.map((flow) => flowJson(flow, status.peers)),
+      flowsMissing: flows.missing,
+    }),
     peers: byLatestHandshake(status.peers).map((peer) => {
       return peerJson(peer, report === null ? null : reports.get(toHex(peer.publicKey)));
     }),
+  };
+}
+
+function flowJson({ ageMs, ...flow }: FlowReport, peers: readonly PeerStatus[]): FlowJson {
+  const client = parseAddress(flow.client);
+  const peer = client === null ? null : peerOfAddress(peers, client);
+  return {
+    ...flow,
+    peer: peer === null ? null : formatKeyBase64(peer.publicKey),
+    age: ageMs / 1000,
   };
 }
 

@@ -17,17 +17,19 @@ import { listenUnix } from "../../ffi/unix_socket.ts";
 import { MTU_DEFAULT } from "../config/mtu.ts";
 import type { OffloadConfig } from "../config/offload.ts";
 import type { Log } from "../base/log.ts";
+import { flowFields, FLOWS_REQUEST } from "../control/flow_report.ts";
 import { reportFields, STATS_REQUEST } from "../control/node_report.ts";
 import { PeerNames } from "../control/peer_names.ts";
 import type { RequestHandler } from "../control/request.ts";
 import { ConfigurationError } from "../wireguard/configuration.ts";
 import type { DeviceEvent } from "../wireguard/events.ts";
 import { DEFAULT_SESSION_LIMITS, SEND_MESSAGES_MAX, type SessionLimits } from "../lane/limits.ts";
+import type { StackConfig } from "../worker/stack_config.ts";
 import { Ending } from "./ending.ts";
 import { newSocketFolder, newSocketPath, uapiPath } from "./paths.ts";
 import { ServiceManager } from "./service_manager.ts";
 import { SetupError } from "./setup_error.ts";
-import { TunNode } from "./tun_node.ts";
+import { NodeProcess } from "./node_process.ts";
 import { UapiServer } from "./uapi_server.ts";
 
 /** What a daemon is started with. */
@@ -37,6 +39,10 @@ export interface DaemonOptions {
   readonly encryptors: number;
   readonly socketBufferBytes: number;
   readonly offload: OffloadConfig;
+  /** A userspace stack in the place of an interface of the kernel, or beside it. */
+  readonly stack?: StackConfig;
+  /** Whether there is an interface although there is a stack. */
+  readonly hasInterface?: boolean;
   /** Descriptors that were passed in, from WG_TUN_FD and WG_UAPI_FD. */
   readonly tunFd?: number;
   readonly uapiFd?: number;
@@ -57,8 +63,8 @@ export interface DaemonOptions {
 
 /** A running daemon. `ended` resolves with the exit code once everything is cleaned up. */
 export interface Daemon {
-  readonly node: TunNode;
-  /** The interface's name as the kernel has it. */
+  readonly node: NodeProcess;
+  /** The interface's name as the kernel has it; without one, what was asked for. */
   readonly interfaceName: string;
   readonly ended: Promise<number>;
   /** How logs and reports call the peers; to be replaced with each config. */
@@ -99,20 +105,24 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const peerNames = options.peerNames ?? new PeerNames();
   const ending = options.ending ?? new Ending();
   if (options.ending === undefined) ending.heedSignals();
-  const tun = openInterface(options);
+  const hasInterface = options.stack === undefined || options.hasInterface === true;
+  const tun = hasInterface ? openInterface(options) : null;
+  const interfaceName = tun?.name ?? options.interfaceName;
   let socket: ControlSocket | null = null;
   let onBeat = (_isAlive: boolean) => {};
   try {
-    socket = listen(tun.name, options.uapiFd);
-    const node = await TunNode.start({
+    socket = listen(interfaceName, options.uapiFd);
+    const node = await NodeProcess.start({
+      interfaceName,
       tun,
+      stack: options.stack ?? null,
       encryptors: options.encryptors,
       socketBufferBytes: options.socketBufferBytes,
       sendMessagesMax: sendMessagesMax(offload),
       udpGro: offload.udpGro,
       tunGro: {
-        tcp: offload.tunGro && tun.tcpSegmentation,
-        udp: offload.tunGro && tun.udpSegmentation,
+        tcp: tun === null || (offload.tunGro && tun.tcpSegmentation),
+        udp: tun === null || (offload.tunGro && tun.udpSegmentation),
       },
       limits: options.limits ?? DEFAULT_SESSION_LIMITS,
       fault: options.fault ?? "",
@@ -124,6 +134,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     });
     const requests = new Map<string, RequestHandler>();
     requests.set(STATS_REQUEST, () => reportFields(node.report()));
+    requests.set(FLOWS_REQUEST, async () => {
+      const { flows, missing } = await node.flows();
+      return flowFields(flows, missing);
+    });
     const server = new UapiServer({
       requests,
       reactor: node.reactor,
@@ -133,13 +147,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       onSocketRemoved: () => ending.begin("the control socket was removed", 0),
       interfaceIndex: (name) => interfaceIndex(cString(name)),
     });
-    const parts = { node, server, tun, requests, peerNames, manager, socketPath: socket.path };
+    const socketPath = socket.path;
+    const parts = { node, server, tun, interfaceName, requests, peerNames, manager, socketPath };
     onBeat = (isAlive) => tellManager(parts, isAlive);
     return supervise(options, parts, ending);
   } catch (error) {
     if (socket?.path !== undefined && socket.isOwn) removeFile(socket.path);
     if (socket !== null) closeFd(socket.fd);
-    closeFd(tun.fd);
+    if (tun !== null) closeFd(tun.fd);
     throw error;
   }
 }
@@ -165,7 +180,7 @@ function setDefaultMtu(name: string): void {
 function listen(name: string, passedFd?: number): ControlSocket {
   if (passedFd !== undefined) return adoptSocket(passedFd, uapiPath(name));
   const folder = newSocketFolder();
-  makeFolders(folder.path, folder.mode);
+  makeFolders(folder.path, folder.mode, folder.fix);
   const path = newSocketPath(name);
   return { fd: listenUnix(path), path, watch: new PathWatch(path), isOwn: true };
 }
@@ -185,16 +200,18 @@ function adoptSocket(fd: number, path: string): ControlSocket {
   };
 }
 
-function sendMessagesMax(offload: OffloadConfig): number {
+/** Datagrams that one send may carry: as many as the kernel takes, 1 where that is not wanted. */
+export function sendMessagesMax(offload: OffloadConfig): number {
   if (!offload.udpGso) return 1;
   return Math.min(SEND_MESSAGES_MAX, Math.max(1, probeUdpOffload().segmentsMax));
 }
 
 /** The parts of a daemon that runs. */
 interface DaemonParts {
-  readonly node: TunNode;
+  readonly node: NodeProcess;
   readonly server: UapiServer;
-  readonly tun: TunHandle;
+  readonly tun: TunHandle | null;
+  readonly interfaceName: string;
   readonly requests: Map<string, RequestHandler>;
   readonly peerNames: PeerNames;
   readonly manager: ServiceManager;
@@ -203,7 +220,7 @@ interface DaemonParts {
 
 function supervise(options: DaemonOptions, parts: DaemonParts, ending: Ending): Daemon {
   const { log } = options;
-  const { node, server, tun, requests, peerNames, manager, socketPath } = parts;
+  const { node, server, tun, interfaceName, requests, peerNames, manager, socketPath } = parts;
   const ended = ending.begun.then(async ({ reason, code }) => {
     if (code === 0) log.info(`ending: ${reason}`);
     else log.error(reason);
@@ -212,12 +229,12 @@ function supervise(options: DaemonOptions, parts: DaemonParts, ending: Ending): 
     server.close();
     if (socketPath !== undefined) removeFile(socketPath);
     await node.stop();
-    closeFd(tun.fd);
+    if (tun !== null) closeFd(tun.fd);
     return code;
   });
   return {
     node,
-    interfaceName: tun.name,
+    interfaceName,
     ended,
     requests,
     peerNames,

@@ -19,10 +19,16 @@ const PRIVATE_FOLDER_MODE = 0o700;
 /** Where root's configs and keys are made by `up` without a config. */
 const SYSTEM_STATE_FOLDER = "/etc/longhaul";
 
+/** What helps a user whose folders cannot be made. */
+export const STATE_FOLDER_FIX =
+  "Set XDG_STATE_HOME to the path of a folder that this user may write to";
+
 /** A folder for sockets, and the mode it is made with. */
 export interface SocketFolder {
   readonly path: string;
   readonly mode: number;
+  /** What the user can do when it cannot be made. */
+  readonly fix?: string;
 }
 
 /**
@@ -54,7 +60,7 @@ export function newSocketFolder(): SocketFolder {
     (!exists(UAPI_FOLDER) && isWritable(UAPI_FOLDER.slice(0, UAPI_FOLDER.lastIndexOf("/"))));
   return isShared
     ? { path: UAPI_FOLDER, mode: UAPI_FOLDER_MODE }
-    : { path: own, mode: PRIVATE_FOLDER_MODE };
+    : { path: own, mode: PRIVATE_FOLDER_MODE, fix: STATE_FOLDER_FIX };
 }
 
 /** Where the control socket of a new interface goes. */

@@ -45,6 +45,8 @@ export const RELOAD_REQUEST = "reload";
 export const TEXT_FIELD = "text";
 /** The request that tells which file the interface runs with, as the field `file`. */
 export const CONFIG_REQUEST = "config";
+/** Without an interface addresses and MTU are the stack's, and there are no routes. */
+const NO_ROUTES = { added: 0, removed: 0 };
 
 /** What a reloader works with. */
 export interface ReloaderOptions {
@@ -53,6 +55,8 @@ export interface ReloaderOptions {
   readonly interfaceName: string;
   /** Whether there is an interface of the kernel, whose addresses and routes follow the file. */
   readonly hasInterface: boolean;
+  /** Whether there is a userspace stack, beside it or alone. */
+  readonly hasStack: boolean;
   readonly node: ConfigurationTarget;
   /** The default route that the interface was made with; null when it has none. */
   readonly defaultRoute?: () => DefaultRouteTable | null;
@@ -67,7 +71,10 @@ export interface ReloaderOptions {
   readonly onReload?: (isOver: boolean) => void;
   /** A resolver for the named endpoints of these peers, which has looked for them. */
   readonly resolveAnew: (device: DeviceConfig) => Promise<EndpointResolver>;
-  /** The config is applied; this resolver takes the place of the former one. */
+  /**
+   * The config is applied, and `config` tells it; this resolver takes the place of the former one.
+   * Where there is no interface, the stack is the owner's to change.
+   */
   readonly onApplied: (resolver: EndpointResolver) => void;
 }
 
@@ -174,7 +181,7 @@ export class Reloader {
       this.#options.onApplied(resolver);
       this.#options.peerNames?.replace(config.device.peers);
       return {
-        changes: told,
+        changes: [...told, ...this.#otherWords(difference)],
         notes: [...warnings, ...deferredWords(difference)],
       };
     } finally {
@@ -190,7 +197,9 @@ export class Reloader {
     { difference, applied, own }: ReloadPlan,
   ): Promise<string[]> {
     const { interfaceName, hasInterface } = this.#options;
-    if (!hasInterface) return this.#changeDevice(config, resolver);
+    if (!hasInterface) {
+      return [...this.#changeDevice(config, resolver), ...interfaceWords(difference, NO_ROUTES)];
+    }
     using change = new InterfaceChange(interfaceName, difference, applied, own);
     await change.add();
     let told: string[];
@@ -202,6 +211,16 @@ export class Reloader {
     }
     await change.remove();
     return [...told, ...interfaceWords(difference, change.routes)];
+  }
+
+  /** What `onApplied` has brought about. */
+  #otherWords({ hasOtherServices, hasOtherNat, hasOtherFilter }: NodeDifference): string[] {
+    const words: string[] = [];
+    // Both are matters of a userspace stack: with an interface alone nobody asks for them.
+    if (hasOtherServices && this.#options.hasStack) words.push("other services or served prefixes");
+    if (hasOtherFilter) words.push("other rules of Allow and Deny");
+    if (hasOtherNat) words.push("other addresses by which peers know us");
+    return words;
   }
 
   #read(text: string | null): { config: NodeConfig; warnings: string[] } {
@@ -250,7 +269,7 @@ export class Reloader {
     const before = this.#config;
     const difference = nodeDifference(before, config);
     if (!this.#options.hasInterface) {
-      return { difference: withoutInterface(difference), applied: config, own: null };
+      return { difference: withoutRoutes(difference), applied: config, own: null };
     }
     const defaultRoute = this.#defaultRoute;
     const deferred = [...difference.deferred];
@@ -297,21 +316,9 @@ export class Reloader {
   }
 }
 
-/** What is left of a difference where nothing follows addresses and routes. */
-function withoutInterface(difference: NodeDifference): NodeDifference {
-  const { addressesAdded, addressesRemoved, mtu, deferred } = difference;
-  const settings = [
-    ...(addressesAdded.length + addressesRemoved.length > 0 ? ["Address"] : []),
-    ...(mtu !== null ? ["MTU"] : []),
-  ];
-  return {
-    addressesAdded: [],
-    addressesRemoved: [],
-    routesAdded: [],
-    routesRemoved: [],
-    mtu: null,
-    deferred: [...settings, ...deferred],
-  };
+/** What a userspace stack follows: everything but routes, which it has none of. */
+function withoutRoutes(difference: NodeDifference): NodeDifference {
+  return { ...difference, routesAdded: [], routesRemoved: [] };
 }
 
 function reasonsOf(error: unknown): readonly string[] {

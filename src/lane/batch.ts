@@ -52,6 +52,8 @@ export const BatchWord = {
 
 /** Seal: the counter of the first message, a double. */
 export const BATCH_COUNTER = 48;
+/** Open: when it was received, in milliseconds of the lane's clock, a double. */
+export const BATCH_ARRIVED_MS = 48;
 /** Open: the endpoint record of the sender. */
 export const BATCH_ENDPOINT = 64;
 
@@ -130,6 +132,16 @@ export class BatchTable {
   /** Seal: sets the counter of the first message. */
   setCounter(batch: number, counter: number): void {
     this.#f64[(this.at(batch) + BATCH_COUNTER) >> 3] = counter;
+  }
+
+  /** Open: when it was received. */
+  arrivedMs(batch: number): number {
+    return this.#f64[(this.at(batch) + BATCH_ARRIVED_MS) >> 3];
+  }
+
+  /** Open: sets when it was received. */
+  setArrivedMs(batch: number, nowMs: number): void {
+    this.#f64[(this.at(batch) + BATCH_ARRIVED_MS) >> 3] = nowMs;
   }
 
   /** Seal: where the first message begins. */

@@ -23,6 +23,16 @@ export const LaneCounter = {
   SegmentationFallbacks: 16,
   TunSegmentationFallbacks: 17,
   IcmpUnreachables: 18,
+  /** From the stack: segments, and the packets that they become. */
+  StackSegments: 19,
+  StackSegmentPackets: 20,
+  StackSegmentBytes: 21,
+  /** To the stack: items, and the packets in them. */
+  StackItems: 22,
+  StackPackets: 23,
+  StackBytes: 24,
+  /** Packets that were placed in batches, whoever made them. */
+  PacketsOut: 25,
 } as const;
 
 /** One of the values of `LaneCounter`. */

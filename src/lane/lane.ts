@@ -1,8 +1,13 @@
 /**
  * A lane: the data plane of the peers that it owns. One `turn` looks at everything that can bring
- * work (completed batches, requests of main, the UDP sockets, the TUN) and leaves nothing half done
- * but what waits for the stage or for the socket. Whoever drives it (a worker that blocks in epoll,
- * or an event loop) calls `turn` until it returns false, then waits.
+ * work (completed batches, requests of main, the UDP sockets, sockets of the host, the stack, the
+ * TUN) and leaves nothing half done but what waits for the stage or for the socket. Whoever drives it
+ * (a worker that blocks in epoll, or an event loop) calls `turn` until it returns false, then waits,
+ * but not beyond `nextTimeoutMs`.
+ *
+ * The order within a turn lets what came in be answered in the same turn: items to the stack, then
+ * its timers, then one flush for all ACKs that the turn owes, then what stands on its link, beside
+ * what the TUN has.
  *
  * The lane knows no clock, no system call and no thread: ports and the stage are given to it.
  */
@@ -18,9 +23,11 @@ import { BatchKind, BatchWord } from "./batch.ts";
 import { LaneCounter } from "./counters.ts";
 import type { CryptoStage } from "./encryptor.ts";
 import { LaneContext } from "./lane_context.ts";
-import { type SessionLimits, TUN_READ_BYTES } from "./limits.ts";
+import { InboundSink } from "./inbound_sink.ts";
+import { type SessionLimits, TUN_READ_BYTES, UNIT_PACKETS } from "./limits.ts";
 import { Outbound } from "./outbound.ts";
-import type { TunPort, UdpPort } from "./ports.ts";
+import { PacketPolicy } from "./packet_policy.ts";
+import type { HostWork, StackPort, TunPort, UdpPort } from "./ports.ts";
 import { ReceiveBatches, Received } from "./receive_batches.ts";
 import { SendBatches } from "./send_batches.ts";
 import {
@@ -28,6 +35,7 @@ import {
   LANE_SCRATCH_GRO,
   LaneChannels,
   LaneCommand,
+  LaneField,
   LaneNotice,
   LaneWord,
   type SharedPlan,
@@ -36,9 +44,9 @@ import {
 import { TunOutput } from "./tun_output.ts";
 import { Transmitter } from "./transmit.ts";
 
-/** Receives and TUN reads per turn, so that neither direction starves the other. */
+/** Receives and rounds of reading per turn, so that neither direction starves the other. */
 const RECEIVES_PER_TURN = 4;
-const TUN_READS_PER_TURN = 4;
+const READS_PER_TURN = 4;
 
 /** Readiness of the ports, as bits. */
 export const Ready = { Tun: 1, Udp4: 2, Udp6: 4 } as const;
@@ -51,14 +59,17 @@ export interface LaneOptions {
   readonly stage: CryptoStage;
   readonly kernel: ChecksumKernel;
   readonly limits: SessionLimits;
-  readonly tun: TunPort;
+  /** Absent in a node without an interface. */
+  readonly tun?: TunPort;
+  /** Absent in a node that has only an interface. */
+  readonly stack?: StackPort;
   readonly udp: UdpPort;
   readonly mainBell: Doorbell;
   /** Address of the slab in this process, for struct iovec; 0 where ports take places instead. */
   readonly slabAddress: number;
   /** Messages that one send may carry, 1 when the kernel or the user wants no segmentation. */
   readonly sendMessagesMax: number;
-  /** Which coalescing the TUN takes. */
+  /** Which coalescing is wanted; without a TUN, virtio headers are written for nobody. */
   readonly tunOffload: {
     readonly vnetHeaders: boolean;
     readonly tcp: boolean;
@@ -76,20 +87,28 @@ export class Lane {
   isStopping = false;
   /** Called when main has put new UDP sockets into the lane's block. */
   onSocketsChanged: () => void = () => {};
+  /** Called when main has written another config for the stack. */
+  onStackChanged: () => void = () => {};
+  /** Called when main wants a snapshot of the forwarded flows. */
+  onFlowsWanted: () => void = () => {};
+  /** Sockets of the host that forward to and from the stack. */
+  hostWork: HostWork | null = null;
 
-  readonly #tun: TunPort;
+  readonly #policy: PacketPolicy;
+  readonly #tun: TunPort | null;
+  readonly #stack: StackPort | null;
   readonly #mainBell: Doorbell;
   readonly #send: SendBatches;
   readonly #receive: ReceiveBatches;
   readonly #transmitter: Transmitter;
   readonly #outbound: Outbound;
-  readonly #output: TunOutput;
   readonly #tunReadAt: number;
 
   constructor(options: LaneOptions) {
     const { slab, plan, lane } = options;
     const lanePlan = plan.lanes[lane];
-    this.#tun = options.tun;
+    this.#tun = options.tun ?? null;
+    this.#stack = options.stack ?? null;
     this.#mainBell = options.mainBell;
     this.#tunReadAt = lanePlan.tunReadAt;
     this.channels = new LaneChannels(slab, plan, lanePlan);
@@ -103,13 +122,16 @@ export class Lane {
       options.limits,
     );
     this.context.onSubmitted = () => this.#drainStage();
-    this.#output = new TunOutput(this.context, {
-      tun: options.tun,
-      scratchAt: lanePlan.tunOutputAt,
-      slabAddress: options.slabAddress,
-      onGone: () => this.#tunHasGone(),
-      onFallback: () => this.#notice(LaneNotice.TunFallback),
-    });
+    const gro = this.#makeGro(options, lanePlan.scratchAt + LANE_SCRATCH_GRO);
+    const policy = new PacketPolicy(this.context);
+    this.#policy = policy;
+    const sink = new InboundSink(
+      this.context,
+      gro,
+      this.#makeTunOutput(options, gro),
+      this.#stack,
+      policy,
+    );
     const send = new SendBatches(this.context, options.sendMessagesMax);
     this.#send = send;
     this.#transmitter = new Transmitter(
@@ -120,14 +142,19 @@ export class Lane {
       (batch) => send.release(batch),
       () => this.#notice(LaneNotice.SendFallback),
     );
-    this.#outbound = new Outbound(this.context, send, this.#transmitter, this.#output, lanePlan);
-    const gro = this.#makeGro(options, lanePlan.scratchAt + LANE_SCRATCH_GRO);
-    this.#output.gro = gro;
+    this.#outbound = new Outbound(
+      this.context,
+      send,
+      this.#transmitter,
+      sink,
+      policy,
+      lanePlan,
+    );
     this.#receive = new ReceiveBatches(
       this.context,
       options.udp,
       gro,
-      this.#output,
+      sink,
       (peer, endpointAt) => this.#transmitter.roamTo(peer, endpointAt),
     );
   }
@@ -157,10 +184,21 @@ export class Lane {
     this.#obey();
     this.#takeCommands();
     const received = this.#receiveSome();
+    const moved = this.hostWork?.poll(nowMs) ?? false;
+    this.#runStack(nowMs);
     const read = this.#readSome();
+    if (received || read) this.channels.setField(LaneField.LastActivityMs, nowMs);
     this.#send.flush();
     this.wakeMain();
-    return received || read;
+    return received || moved || read;
+  }
+
+  /** When a turn is due even if no port is ready; Infinity for never. */
+  nextTimeoutMs(): number {
+    return Math.min(
+      this.#stack?.nextTimeoutMs() ?? Infinity,
+      this.hostWork?.nextTimeoutMs() ?? Infinity,
+    );
   }
 
   /**
@@ -169,9 +207,20 @@ export class Lane {
    */
   finish(nowMs: number): boolean {
     this.#beginTurn(nowMs);
-    const isPlaced = this.#outbound.placeInHand();
+    const isPlaced = this.#outbound.placeInHand() && this.#finishLink();
     this.#send.flush();
     return isPlaced && this.context.isStageEmpty && !this.#transmitter.isBlocked;
+  }
+
+  /** Places what the stack has queued; false when some of it has to wait. */
+  #finishLink(): boolean {
+    const link = this.#stack?.link;
+    if (link === undefined) return true;
+    while (!link.isEmpty && !this.#transmitter.isBlocked) {
+      this.#outbound.routeSegment(link);
+      if (!this.#outbound.placeInHand()) return false;
+    }
+    return link.isEmpty;
   }
 
   /** To be called before the driver sleeps; false when there is work after all. */
@@ -179,6 +228,7 @@ export class Lane {
     const { channels } = this;
     const takesCommands = this.#outbound.isFree && !this.#transmitter.isBlocked;
     if (takesCommands && !channels.commands.isEmpty()) return false;
+    if (takesCommands && this.#stack !== null && !this.#stack.link.isEmpty) return false;
     if (channels.word(LaneWord.Commands) !== 0 || this.context.stage.hasCompleted()) return false;
     if (this.context.holdsNothing) {
       this.context.tables.epochs.announce(this.context.lane, EPOCH_IDLE);
@@ -190,15 +240,30 @@ export class Lane {
     const { vnetHeaders, tcp, udp } = options.tunOffload;
     return new GroCoalescer(options.slab, options.kernel, scratchAt, {
       slabAddress: options.slabAddress,
-      vnetHeader: vnetHeaders,
+      vnetHeader: vnetHeaders || options.tun === undefined,
       tcp,
       udp,
     });
   }
 
+  #makeTunOutput(options: LaneOptions, gro: GroCoalescer): TunOutput | null {
+    if (options.tun === undefined) return null;
+    const output = new TunOutput(this.context, {
+      tun: options.tun,
+      scratchAt: options.plan.lanes[options.lane].tunOutputAt,
+      slabAddress: options.slabAddress,
+      onGone: () => this.#tunHasGone(),
+      onFallback: () => this.#notice(LaneNotice.TunFallback),
+    });
+    output.gro = gro;
+    return output;
+  }
+
   #beginTurn(nowMs: number): void {
     this.context.nowMs = nowMs;
+    if (this.#stack !== null) this.#stack.nowMs = nowMs;
     this.context.announceEpoch();
+    this.#policy.beginTurn();
     this.#drainStage();
     if (this.#transmitter.isBlocked) this.#transmitter.retry();
     this.#outbound.beginTurn();
@@ -235,21 +300,56 @@ export class Lane {
     return true;
   }
 
-  /** Goes on with the packet in hand and with staged ones, then reads the TUN. */
+  /** Lets the stack do what is due, and put what it owes on its link. */
+  #runStack(nowMs: number): void {
+    const stack = this.#stack;
+    if (stack === null) return;
+    if (stack.nextTimeoutMs() <= nowMs) stack.onTimeout(nowMs);
+    stack.flush(nowMs);
+  }
+
+  /**
+   * Goes on with the packet in hand and with staged ones, then takes from the TUN and from the link by
+   * turns. False when there is nothing more to take, or no way to go on before something has come back.
+   */
   #readSome(): boolean {
     if (!this.#outbound.proceed()) return false;
-    for (let i = 0; i < TUN_READS_PER_TURN; i++) {
-      if ((this.ready & Ready.Tun) === 0 || this.#transmitter.isBlocked) return i > 0;
-      const bytes = this.#tun.read(this.#tunReadAt, TUN_READ_BYTES);
-      if (bytes < 0) {
-        this.#tunReadFailed(-bytes);
-        return i > 0;
-      }
-      this.channels.counters.add(LaneCounter.TunReads, 1);
-      this.channels.counters.add(LaneCounter.TunReadBytes, bytes);
-      this.#outbound.route(bytes);
-      if (!this.#outbound.proceed()) return false;
+    for (let i = 0; i < READS_PER_TURN; i++) {
+      const read = this.#readTun();
+      const drained = this.#drainLink();
+      if (!this.#outbound.isFree || this.#transmitter.isBlocked) return false;
+      if (!read && !drained) return i > 0;
     }
+    return true;
+  }
+
+  /** Reads the TUN once, if it may be read; whether it gave something. */
+  #readTun(): boolean {
+    const tun = this.#tun;
+    if (tun === null || (this.ready & Ready.Tun) === 0 || this.#transmitter.isBlocked) return false;
+    const bytes = tun.read(this.#tunReadAt, TUN_READ_BYTES);
+    if (bytes < 0) {
+      this.#tunReadFailed(-bytes);
+      return false;
+    }
+    this.channels.counters.add(LaneCounter.TunReads, 1);
+    this.channels.counters.add(LaneCounter.TunReadBytes, bytes);
+    this.#outbound.route(bytes);
+    this.#outbound.proceed();
+    return true;
+  }
+
+  /** Takes segments from the link, one unit of work, and lets the stack fill the room behind them. */
+  #drainLink(): boolean {
+    const stack = this.#stack;
+    if (stack === null || stack.link.isEmpty || !this.#outbound.isFree) return false;
+    const { link } = stack;
+    for (let packets = 0; packets < UNIT_PACKETS && !link.isEmpty;) {
+      if (this.#transmitter.isBlocked) break;
+      packets += this.#outbound.routeSegment(link);
+      if (!this.#outbound.proceed()) break;
+    }
+    stack.flush(this.context.nowMs);
     return true;
   }
 
@@ -296,6 +396,11 @@ export class Lane {
       this.onSocketsChanged();
       channels.setWord(LaneWord.SocketGenerationInUse, generation);
       this.#notice(LaneNotice.Sockets);
+    }
+    if ((bits & LaneCommand.Stack) !== 0) this.onStackChanged();
+    if ((bits & LaneCommand.Flows) !== 0) {
+      this.onFlowsWanted();
+      this.#notice(LaneNotice.Flows);
     }
     if ((bits & LaneCommand.ForgetKeys) !== 0) this.context.stage.forgetKeys();
     if ((bits & LaneCommand.Stop) !== 0) this.isStopping = true;

@@ -15,6 +15,8 @@ export const SEND_BYTES_MAX = 65_507;
 export const RECEIVE_MESSAGES_MAX = 128;
 /** Room for the largest TUN read: a vnet header and an IP packet of 65,535 bytes. */
 export const TUN_READ_BYTES = 65_536 + 64;
+/** Packets that the read loop takes from the stack before it looks at the TUN again. */
+export const UNIT_PACKETS = 128;
 /** Staged packets that one peer may have waiting for a handshake; then the oldest goes. */
 export const STAGED_PACKETS_MAX = 128;
 

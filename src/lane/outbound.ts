@@ -1,26 +1,31 @@
 /**
- * The way out: from a packet in the lane's read buffer into the batches of its peer.
+ * The way out: from a packet in the lane's read buffer, or the oldest segment on the stack's link, into
+ * the batches of its peer.
  *
  * A packet is routed once. It may then have to wait in two places: *in hand*, when no batch is free
  * for all of its segments, and *staged*, when its peer has no session. While a packet is in hand, or
- * staged ones are being sent, the TUN is not read.
+ * staged ones are being sent, neither the TUN nor the link is read. A segment in hand stays where it
+ * is, at the front of the link, which so fills up and stops the stack's senders.
  */
 import { DropReason } from "../base/drop_reason.ts";
-import { parseSuperPacket, SuperPacket } from "../offload/super_packet.ts";
+import { describeStackSegment, parseSuperPacket, SuperPacket } from "../offload/super_packet.ts";
 import { lookupV4, lookupV6 } from "../tables/allowed_ips.ts";
 import { KeypairWord } from "../tables/keypair_table.ts";
 import { PeerCommand, PeerWord } from "../tables/peer_table.ts";
 import { outerTos } from "../wire/ecn.ts";
 import { IpProtocol } from "../wire/ip.ts";
 import { UDP_HEADER_BYTES } from "../wire/udp.ts";
+import { VNET_HEADER_BYTES, VNET_NEEDS_CSUM, writeVnetHeader } from "../wire/virtio_net.ts";
 import { DATA_HEADER_BYTES, dataReceiver, MessageType } from "../wire/wireguard.ts";
 import { LaneCounter } from "./counters.ts";
+import type { InboundSink } from "./inbound_sink.ts";
 import type { LaneContext } from "./lane_context.ts";
+import type { PacketPolicy } from "./packet_policy.ts";
+import type { LinkPort } from "./ports.ts";
 import type { SendBatches } from "./send_batches.ts";
 import { LANE_SCRATCH_ICMP, type LanePlan } from "./shared_state.ts";
 import { StagingStore } from "./staging.ts";
 import type { Transmitter } from "./transmit.ts";
-import type { TunOutput } from "./tun_output.ts";
 import { Unreachables } from "./unreachables.ts";
 
 /** Routes the packets of one lane; see the module's text. */
@@ -30,9 +35,12 @@ export class Outbound {
   readonly #transmitter: Transmitter;
   readonly #staging: StagingStore;
   readonly #unreachables: Unreachables;
+  readonly #policy: PacketPolicy;
   readonly #packet = new SuperPacket();
   readonly #allowedIpsAt: number;
   readonly #tunReadAt: number;
+  /** The link whose oldest segment is in `#packet`, null for a packet in the read buffer. */
+  #link: LinkPort | null = null;
   /** The super-packet in hand: the peer and keypair it goes to, and its next segment. */
   #handPeer = -1;
   #handKeypair = -1;
@@ -44,19 +52,26 @@ export class Outbound {
     context: LaneContext,
     send: SendBatches,
     transmitter: Transmitter,
-    output: TunOutput,
+    sink: InboundSink,
+    policy: PacketPolicy,
     plan: LanePlan,
   ) {
     this.#context = context;
     this.#send = send;
     this.#transmitter = transmitter;
     this.#staging = new StagingStore(context.slab, plan.stagingAt);
-    this.#unreachables = new Unreachables(context, output, plan.scratchAt + LANE_SCRATCH_ICMP);
+    this.#unreachables = new Unreachables(
+      context,
+      sink,
+      plan.scratchAt + LANE_SCRATCH_ICMP,
+      plan.tunReadAt,
+    );
+    this.#policy = policy;
     this.#allowedIpsAt = context.tables.plan.allowedIpsAt;
     this.#tunReadAt = plan.tunReadAt;
   }
 
-  /** Whether the read buffer may be filled again. */
+  /** Whether the read buffer may be filled again, and another segment looked at. */
   get isFree(): boolean {
     return this.#handPeer < 0 && this.#unstaging < 0;
   }
@@ -66,16 +81,59 @@ export class Outbound {
     return this.placeInHand() && this.#continueUnstaging();
   }
 
-  /** Decides once for the packet of `bytes` bytes in the read buffer where it goes; then `proceed`. */
+  /**
+   * Decides once for the packet of `bytes` bytes that was read from the TUN where it goes; then
+   * `proceed`.
+   */
   route(bytes: number): void {
+    if (!this.#parse(bytes)) return;
+    this.#context.channels.counters.add(LaneCounter.TunReadPackets, this.#packet.segmentCount);
+    if (this.#policy.mayLeave(this.#packet)) this.#routePacket();
+  }
+
+  /** Reads the packet in the read buffer; false, and counted, when it is none. */
+  #parse(bytes: number): boolean {
+    this.#link = null;
+    const reason = parseSuperPacket(this.#context.slab, this.#tunReadAt, bytes, this.#packet);
+    if (reason !== DropReason.None) this.#context.channels.counters.drop(reason);
+    return reason === DropReason.None;
+  }
+
+  /**
+   * The same for the oldest segment of `link`, which is taken away as soon as it has its place; the
+   * filter does not see it. Returns how many packets it becomes.
+   */
+  routeSegment(link: LinkPort): number {
     const packet = this.#packet;
     const counters = this.#context.channels.counters;
-    const reason = parseSuperPacket(this.#context.slab, this.#tunReadAt, bytes, packet);
+    const reason = describeStackSegment(
+      this.#context.slab,
+      link.frontHeaderAt,
+      link.frontHeaderBytes,
+      link.frontPayloadAt,
+      link.frontPayloadBytes,
+      link.frontGso,
+      packet,
+    );
     if (reason !== DropReason.None) {
       counters.drop(reason);
-      return;
+      link.pop();
+      return 1;
     }
-    counters.add(LaneCounter.TunReadPackets, packet.segmentCount);
+    counters.add(LaneCounter.StackSegments, 1);
+    counters.add(LaneCounter.StackSegmentPackets, packet.segmentCount);
+    counters.add(LaneCounter.StackSegmentBytes, packet.bytes);
+    this.#link = link;
+    this.#routePacket();
+    // What the error about it set off may have closed the link, which empties it.
+    if (this.#handPeer < 0 && !link.isEmpty) link.pop();
+    return packet.segmentCount;
+  }
+
+  /** Decides for the packet in `#packet`: afterwards it is in hand, or staged, or dropped. */
+  #routePacket(): void {
+    const packet = this.#packet;
+    const counters = this.#context.channels.counters;
     const peer = this.#destinationOwner();
     if (peer < 0 || !this.#transmitter.hasEndpoint(peer)) {
       counters.drop(peer < 0 ? DropReason.NoRoute : DropReason.NoEndpoint, packet.segmentCount);
@@ -86,6 +144,7 @@ export class Outbound {
     // A packet that comes between a new session and main's request to flush overtakes nobody.
     const isLate = this.#unstaging < 0 && this.#staging.count(peer) > 0;
     if (keypair < 0 || isLate) {
+      const bytes = this.#link === null ? VNET_HEADER_BYTES + packet.bytes : this.#gatherPacket();
       const dropped = this.#staging.push(peer, this.#tunReadAt, bytes);
       if (dropped > 0) counters.drop(DropReason.StagedOverflow, dropped);
       if (keypair >= 0) this.#unstaging = peer;
@@ -95,9 +154,31 @@ export class Outbound {
       counters.drop(DropReason.RoutingLoop, packet.segmentCount);
       return;
     }
+    this.#policy.leaves(packet, peer);
     this.#handPeer = peer;
     this.#handKeypair = keypair;
     this.#handNext = 0;
+  }
+
+  /** Writes a segment of the stack to the read buffer as a TUN would give it; the whole length. */
+  #gatherPacket(): number {
+    const { at, bytes, headerBytes, payloadAt, payloadBytes, gso } = this.#packet;
+    const { u8, view } = this.#context.slab;
+    const vnetAt = this.#tunReadAt;
+    const ipAt = vnetAt + VNET_HEADER_BYTES;
+    writeVnetHeader(
+      view,
+      vnetAt,
+      gso.needsCsum ? VNET_NEEDS_CSUM : 0,
+      gso.type,
+      gso.hdrLen,
+      gso.gsoSize,
+      gso.csumStart,
+      gso.csumOffset,
+    );
+    u8.copyWithin(ipAt, at, at + headerBytes);
+    u8.copyWithin(ipAt + headerBytes, payloadAt, payloadAt + payloadBytes);
+    return VNET_HEADER_BYTES + bytes;
   }
 
   /**
@@ -107,10 +188,11 @@ export class Outbound {
    * another index.
    */
   #isOwnMessage(keypair: number): boolean {
-    const { at, bytes, portsAt, protocol } = this.#packet;
-    const messageAt = portsAt + UDP_HEADER_BYTES;
+    const packet = this.#packet;
+    const { bytes, portsAt, protocol, transportOffset } = packet;
     if (protocol !== IpProtocol.Udp || portsAt === 0) return false;
-    if (messageAt + DATA_HEADER_BYTES > at + bytes) return false;
+    if (transportOffset + UDP_HEADER_BYTES + DATA_HEADER_BYTES > bytes) return false;
+    const messageAt = packet.placeOf(transportOffset + UDP_HEADER_BYTES);
     const { view } = this.#context.slab;
     return view.getUint32(messageAt, true) === MessageType.Data &&
       (dataReceiver(view, messageAt) | 0) ===
@@ -131,11 +213,13 @@ export class Outbound {
    */
   beginTurn(): void {
     if (this.#handPeer < 0) return;
+    if (this.#link !== null && this.#link.isEmpty) return this.#dropFromClosedLink();
     const peer = this.#destinationOwner();
     const keypair = peer < 0 ? -1 : this.#context.sendingKeypair(peer);
     this.#handPeer = keypair < 0 ? -1 : peer;
     this.#handKeypair = keypair;
     if (keypair >= 0) return;
+    this.#link?.pop();
     const left = this.#packet.segmentCount - this.#handNext;
     this.#context.channels.counters.drop(
       peer < 0 ? DropReason.NoRoute : DropReason.NoKeypair,
@@ -147,16 +231,31 @@ export class Outbound {
   placeInHand(): boolean {
     if (this.#handPeer < 0) return true;
     const packet = this.#packet;
+    if (this.#link !== null && this.#link.isEmpty) {
+      this.#dropFromClosedLink();
+      return true;
+    }
+    const first = this.#handNext;
     this.#handNext = this.#send.append(
       packet,
       this.#handPeer,
       this.#handKeypair,
       outerTos(this.#context.slab.view, packet.at),
-      this.#handNext,
+      first,
     );
+    const { counters } = this.#context.channels;
+    counters.add(LaneCounter.PacketsOut, this.#handNext - first);
     if (this.#handNext < packet.segmentCount) return false;
     this.#handPeer = -1;
+    this.#link?.pop();
     return true;
+  }
+
+  /** The link was closed while its oldest segment was in hand: what is left of it is gone. */
+  #dropFromClosedLink(): void {
+    const left = this.#packet.segmentCount - this.#handNext;
+    this.#context.channels.counters.drop(DropReason.LinkClosed, left);
+    this.#handPeer = -1;
   }
 
   /** Routes the staged packets of a peer whose session is ready; false when it has to wait. */
@@ -173,7 +272,8 @@ export class Outbound {
         this.#unstaging = -1;
         break;
       }
-      this.route(bytes);
+      // It has passed the filter before it was staged.
+      if (this.#parse(bytes)) this.#routePacket();
       if (!this.placeInHand()) return false;
     }
     return true;

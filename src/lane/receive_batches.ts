@@ -1,5 +1,5 @@
 /**
- * From received datagrams to packets for the TUN: data messages become open batches for the
+ * From received datagrams to packets for the TUN or the stack: data messages become open batches for the
  * encryptor stage, handshake messages go to main; what comes back authenticated is checked in the
  * protocol's order and coalesced once.
  *
@@ -7,7 +7,7 @@
  * replay, roaming, keepalive?, inner length, inner source, delivery.
  */
 import { DropReason } from "../base/drop_reason.ts";
-import type { GroCoalescer, GroSink } from "../offload/gro_coalesce.ts";
+import type { GroCoalescer } from "../offload/gro_coalesce.ts";
 import { lookupV4, lookupV6 } from "../tables/allowed_ips.ts";
 import { AF_INET, AF_INET6, copyEndpoint } from "../tables/endpoint.ts";
 import { KEYPAIR_REPLAY, KeypairWord } from "../tables/keypair_table.ts";
@@ -40,6 +40,7 @@ import {
   PLAINTEXT_HEADROOM_BYTES,
 } from "./batch.ts";
 import { LaneCounter } from "./counters.ts";
+import type { InboundSink } from "./inbound_sink.ts";
 import type { LaneContext } from "./lane_context.ts";
 import { RECEIVE_MESSAGES_MAX } from "./limits.ts";
 import type { UdpPort } from "./ports.ts";
@@ -64,7 +65,7 @@ export class ReceiveBatches {
   readonly #batches: BatchTable;
   readonly #free: FreeList;
   readonly #gro: GroCoalescer;
-  readonly #sink: GroSink;
+  readonly #sink: InboundSink;
   readonly #allowedIpsAt: number;
   /** The peer whose messages are being delivered, and what is to be noted for it at the end. */
   #peer = -1;
@@ -75,7 +76,7 @@ export class ReceiveBatches {
     context: LaneContext,
     public port: UdpPort,
     gro: GroCoalescer,
-    sink: GroSink,
+    sink: InboundSink,
     readonly roamTo: (peer: number, endpointAt: number) => void,
   ) {
     this.#context = context;
@@ -118,6 +119,7 @@ export class ReceiveBatches {
     batches.setWord(batch, BatchWord.Kind, BatchKind.Open);
     batches.setWord(batch, BatchWord.Tos, this.port.tos);
     batches.setWord(batch, BatchWord.Count, 0);
+    batches.setArrivedMs(batch, this.#context.nowMs);
     let outAt = batches.outputAt(batch);
     const counters = this.#context.channels.counters;
     const messages = Math.max(1, Math.ceil(bytes / segmentBytes));
@@ -204,6 +206,7 @@ export class ReceiveBatches {
       else this.#context.channels.counters.drop(DropReason.AuthenticationFailed);
     }
     this.#finishPeer(batch);
+    this.#sink.arrivedMs = this.#batches.arrivedMs(batch);
     this.#gro.flush(this.#sink);
     this.#free.give(batch);
   }

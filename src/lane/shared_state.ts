@@ -6,12 +6,16 @@ import { Mailbox, mailboxBytes } from "../memory/mailbox.ts";
 import { Ring, ringBytes } from "../memory/ring.ts";
 import { DOORBELL_BYTES } from "../memory/doorbell.ts";
 import { RegionAllocator, type Slab } from "../memory/slab.ts";
+import { FILTER_BYTES } from "../nat/filter.ts";
+import { NAT_COPY_BYTES, natTableBytes } from "../nat/nat_table.ts";
 import { allowedIpsBytes } from "../tables/allowed_ips.ts";
 import { epochBytes, EpochTable } from "../tables/epoch.ts";
 import { KEYPAIR_CAPACITY_MAX, KeypairTable, keypairTableBytes } from "../tables/keypair_table.ts";
 import { PeerTable, peerTableBytes } from "../tables/peer_table.ts";
+import { ACTIVITY_TIMES_BYTES, WATCH_LIST_BYTES } from "./activity.ts";
 import { type BatchPlan, BatchTable, planBatches } from "./batch.ts";
 import { LANE_COUNTERS_BYTES, LaneCounters } from "./counters.ts";
+import { FLOW_STATISTICS_BYTES } from "./flow_statistics.ts";
 import { PACKET_AEAD_SCRATCH_BYTES } from "../crypto/aead_scratch.ts";
 import { TUN_READ_BYTES } from "./limits.ts";
 import { STAGING_BYTES } from "./staging.ts";
@@ -47,11 +51,24 @@ export const LaneWord = {
   Commands: 40,
 } as const;
 
+/** Doubles in the lane's block that the lane writes, in bytes. */
+export const LaneField = {
+  /** When the lane last moved a packet of either direction, on its clock; 0 for never. */
+  LastActivityMs: 64,
+} as const;
+
 /**
  * Requests to the lane as a whole. They do not go through the mailbox, where a request for a peer
  * that has to wait for the socket would hold them up.
  */
-export const LaneCommand = { Beat: 1, Sockets: 2, Stop: 4, ForgetKeys: 8 } as const;
+export const LaneCommand = {
+  Beat: 1,
+  Sockets: 2,
+  Stop: 4,
+  ForgetKeys: 8,
+  Stack: 16,
+  Flows: 32,
+} as const;
 /** Notices from the lane as a whole: bits of the event mailbox's last subject. */
 export const LaneNotice = {
   Sockets: 1,
@@ -61,9 +78,17 @@ export const LaneNotice = {
   SendFallback: 8,
   /** The kernel refused a coalesced write: packets are written one by one from now on. */
   TunFallback: 16,
+  /** A watched address has been active: `ActivityWatch`. */
+  Activity: 32,
+  /** A snapshot of the forwarded flows is written. */
+  Flows: 64,
 } as const;
 
 const LANE_BLOCK_BYTES = 256;
+/** Nodes of the divert table: enough for 512 prefixes. */
+export const DIVERT_NODES = 1024;
+/** Memory of a stack begins with a page, so that pages of it can be given back. */
+const STACK_ALIGNMENT = 4096;
 
 /** The places of one lane. */
 export interface LanePlan {
@@ -85,6 +110,14 @@ export interface LanePlan {
   /** Scratch of the packet AEAD, wherever the stage runs. */
   readonly aeadScratchAt: number;
   readonly batches: BatchPlan;
+  /** A copy of a record of the NAT table. */
+  readonly natCopyAt: number;
+  readonly flowStatisticsAt: number;
+  /** Times of watched addresses. */
+  readonly activityAt: number;
+  /** Memory of the lane's stack: its link and its buffers. */
+  readonly stackAt: number;
+  readonly stackBytes: number;
 }
 
 /** The places of a whole node. */
@@ -99,6 +132,14 @@ export interface SharedPlan {
   readonly keypairsAt: number;
   readonly epochsAt: number;
   readonly allowedIpsAt: number;
+  /** Which destinations the stack serves where there is a TUN too: `InboundSink`. */
+  readonly divertAt: number;
+  readonly filterAt: number;
+  readonly natAt: number;
+  /** Addresses whose activity is watched. */
+  readonly watchListAt: number;
+  /** i32 that main counts up after it has switched anything of `PacketPolicy` on or off. */
+  readonly policyVersionAt: number;
   readonly mainBellAt: number;
   readonly mainScratchAt: number;
   readonly lanes: readonly LanePlan[];
@@ -128,6 +169,8 @@ export interface PlanOptions {
   readonly openBatches: number;
   /** 32 random bits that mask receiver indexes. */
   readonly indexSecret: number;
+  /** Bytes for the stack of each lane, 0 for none. */
+  readonly stackBytes?: number;
 }
 
 /** Lays out the slab of a node. */
@@ -148,6 +191,11 @@ export function planShared(options: PlanOptions): SharedPlan {
     keypairsAt: regions.reserve(keypairTableBytes(keypairCapacity)),
     epochsAt: regions.reserve(epochBytes(options.lanes)),
     allowedIpsAt: regions.reserve(allowedIpsBytes(prefixNodeCapacity)),
+    divertAt: regions.reserve(allowedIpsBytes(DIVERT_NODES)),
+    filterAt: regions.reserve(FILTER_BYTES),
+    natAt: regions.reserve(natTableBytes(peerCapacity)),
+    watchListAt: regions.reserve(WATCH_LIST_BYTES),
+    policyVersionAt: regions.reserve(64),
     mainBellAt: regions.reserve(DOORBELL_BYTES),
     mainScratchAt: regions.reserve(SCRATCH_BYTES),
   };
@@ -180,6 +228,11 @@ function planLane(
     scratchAt: regions.reserve(SCRATCH_BYTES),
     aeadScratchAt: regions.reserve(PACKET_AEAD_SCRATCH_BYTES),
     batches: planBatches(regions, options.sealBatches, options.openBatches),
+    natCopyAt: regions.reserve(NAT_COPY_BYTES),
+    flowStatisticsAt: regions.reserve(FLOW_STATISTICS_BYTES),
+    activityAt: regions.reserve(ACTIVITY_TIMES_BYTES),
+    stackAt: regions.reserve(options.stackBytes ?? 0, STACK_ALIGNMENT),
+    stackBytes: options.stackBytes ?? 0,
   };
 }
 
@@ -213,6 +266,7 @@ export class LaneChannels {
   /** The subject of `events` that stands for the lane itself. */
   readonly laneSubject: number;
   readonly #i32: Int32Array;
+  readonly #f64: Float64Array;
   readonly #block: number;
 
   constructor(slab: Slab, shared: SharedPlan, readonly plan: LanePlan) {
@@ -223,7 +277,18 @@ export class LaneChannels {
     this.counters = new LaneCounters(slab, plan.countersAt);
     this.batches = new BatchTable(slab, plan.batches);
     this.#i32 = slab.i32;
+    this.#f64 = slab.f64;
     this.#block = plan.blockAt >> 2;
+  }
+
+  /** One of the fields of `LaneField`. */
+  field(field: number): number {
+    return this.#f64[(this.plan.blockAt + field) >> 3];
+  }
+
+  /** Lane: sets one of the fields of `LaneField`. */
+  setField(field: number, value: number): void {
+    this.#f64[(this.plan.blockAt + field) >> 3] = value;
   }
 
   /** One of the words of `LaneWord`, read atomically. */

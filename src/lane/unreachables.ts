@@ -4,44 +4,59 @@
  * this host would be refused as a martian source on the way in. At most `PER_SECOND` are sent.
  */
 import type { SuperPacket } from "../offload/super_packet.ts";
-import { writeUnreachable } from "../wire/icmp.ts";
+import { ICMP_ERROR_BYTES_MAX, writeUnreachable } from "../wire/icmp.ts";
 import { LaneCounter } from "./counters.ts";
 import type { LaneContext } from "./lane_context.ts";
-import type { TunOutput } from "./tun_output.ts";
+import type { InboundSink } from "./inbound_sink.ts";
 
 const PER_SECOND = 100;
 
-/** Writes the errors to the TUN. */
+/** Delivers the errors to the TUN or the stack, wherever the packet came from. */
 export class Unreachables {
   readonly #context: LaneContext;
-  readonly #output: TunOutput;
+  readonly #sink: InboundSink;
   readonly #packetAt: number;
+  readonly #joinAt: number;
   #windowStartMs = 0;
   #sentInWindow = 0;
 
-  /** `scratchAt`: room for a vnet header and an error message (2 KiB). */
-  constructor(context: LaneContext, output: TunOutput, scratchAt: number) {
+  /**
+   * `scratchAt`: room for a vnet header and an error message (2 KiB). `joinAt`: room for the beginning
+   * of a packet of two parts (2 KiB), free whenever `answer` is called for one.
+   */
+  constructor(context: LaneContext, sink: InboundSink, scratchAt: number, joinAt: number) {
     this.#context = context;
-    this.#output = output;
+    this.#sink = sink;
     this.#packetAt = scratchAt + 64;
+    this.#joinAt = joinAt;
   }
 
   /** Tells the sender of `packet` that its destination cannot be reached. */
   answer(packet: SuperPacket): void {
     if (!this.#mayAnswer()) return;
     const { slab, kernel, channels } = this.#context;
-    const sourceAt = packet.destinationAt;
+    const { destinationAt: sourceAt, isContiguous } = packet;
     const bytes = writeUnreachable(
       slab,
       kernel,
       this.#packetAt,
-      packet.at,
-      packet.bytes,
+      isContiguous ? packet.at : this.#join(packet),
+      isContiguous ? packet.bytes : Math.min(packet.bytes, ICMP_ERROR_BYTES_MAX),
       sourceAt,
     );
     if (bytes === 0) return;
-    this.#output.writeSingle(this.#packetAt, bytes);
+    this.#sink.deliverSingle(this.#packetAt, bytes);
     channels.counters.add(LaneCounter.IcmpUnreachables, 1);
+  }
+
+  /** Puts as much of a packet of two parts together as an error quotes. */
+  #join(packet: SuperPacket): number {
+    const { at, bytes, headerBytes, payloadAt } = packet;
+    const { u8 } = this.#context.slab;
+    const quotedBytes = Math.min(bytes, ICMP_ERROR_BYTES_MAX) - headerBytes;
+    u8.copyWithin(this.#joinAt, at, at + headerBytes);
+    u8.copyWithin(this.#joinAt + headerBytes, payloadAt, payloadAt + quotedBytes);
+    return this.#joinAt;
   }
 
   #mayAnswer(): boolean {

@@ -60,6 +60,8 @@ export class InboundDatagram {
   /** TOS or traffic class byte, ECN included. */
   tos = 0;
   hopLimit = 0;
+  /** Whether the destination is one of our own addresses; else the stack forwards this flow. */
+  isLocal = true;
   /** Transport header and payload, all pieces together. */
   bytes = 0;
   /** Packets that were merged into this, at least 1. */
@@ -70,4 +72,40 @@ export class InboundDatagram {
   isVerified = false;
   /** The first piece begins with the transport header, whole unless the datagram is too short. */
   readonly pieces = new Pieces();
+}
+
+/** What an ICMP error means to a transport protocol; v4 and v6 have the same list. */
+export const IcmpErrorKind = {
+  /** Network or host unreachable, for now: soft. */
+  Unreachable: 0,
+  /** Nobody listens on that port, or the protocol is not spoken there: hard. */
+  PortUnreachable: 1,
+  /** Forbidden by a policy on the way. */
+  Prohibited: 2,
+  /** `mtu` is what fits. */
+  TooBig: 3,
+  /** The hop limit was used up: soft. */
+  TimeExceeded: 4,
+  /** A field of the header is not understood: soft. */
+  ParameterProblem: 5,
+} as const;
+/** One of the values of `IcmpErrorKind`. */
+export type IcmpErrorKind = (typeof IcmpErrorKind)[keyof typeof IcmpErrorKind];
+
+/**
+ * An ICMP error about a packet that we are said to have sent; the stack has one instance. Anybody can
+ * make one up, so the flow must exist and the sequence number must be in flight.
+ */
+export class InboundError {
+  kind: IcmpErrorKind = IcmpErrorKind.Unreachable;
+  ipVersion = 4;
+  /** Places of the quoted packet's source (our address) and destination, 4 or 16 bytes each. */
+  localAt = 0;
+  remoteAt = 0;
+  localPort = 0;
+  remotePort = 0;
+  /** The quoted TCP sequence number, as a signed integer. */
+  sequence = 0;
+  /** For `TooBig`: at least 552 or 1,280. */
+  mtu = 0;
 }

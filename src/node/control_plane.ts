@@ -15,6 +15,7 @@ import {
   HANDSHAKE_SLOTS,
   LaneChannels,
   LaneCommand,
+  LaneNotice,
   LaneWord,
   MAIN_SCRATCH_DEVICE,
   MAIN_SCRATCH_ENDPOINT,
@@ -38,6 +39,7 @@ import { Device } from "../wireguard/device.ts";
 import type { Transmit } from "../wireguard/outbox.ts";
 import { REKEY_TIMEOUT_MS } from "../wireguard/constants.ts";
 import type { DeviceEvent } from "../wireguard/events.ts";
+import { NodePolicy } from "./node_policy.ts";
 
 /** DSCP AF41 in the TOS byte, as other WireGuard implementations mark handshakes. */
 const HANDSHAKE_TOS = 0x88;
@@ -69,6 +71,8 @@ export class ControlPlane implements ConfigurationTarget {
   readonly device: Device;
   readonly channels: readonly LaneChannels[];
   readonly tables: SharedTables;
+  /** What lanes decide beside cryptokey routing, and what they count. */
+  readonly policy: NodePolicy;
   /** The socket that handshake messages leave by; null while there is none. */
   udp: UdpPort | null = null;
   #boundPort = 0;
@@ -108,6 +112,7 @@ export class ControlPlane implements ConfigurationTarget {
       openSockets: options.openSockets,
       log: options.log,
     });
+    this.policy = new NodePolicy(this.tables, this.channels, (key) => this.device.slotOf(key));
   }
 
   /** Takes all mail from the lanes. Returns true when some was left for the next call. */
@@ -144,6 +149,7 @@ export class ControlPlane implements ConfigurationTarget {
     try {
       this.device.apply(change);
     } finally {
+      this.policy.onPeersChanged();
       this.flush();
     }
   }
@@ -212,6 +218,7 @@ export class ControlPlane implements ConfigurationTarget {
       this.#bells[lane].ring();
     }
     this.#forgetWipedKeys();
+    this.policy.retry();
   }
 
   /** Wipes every key. */
@@ -224,9 +231,15 @@ export class ControlPlane implements ConfigurationTarget {
     for (;;) {
       const subject = events.take();
       if (subject < 0) return;
-      if (subject === laneSubject) this.#onLaneNotice(lane, events.takenBits);
+      if (subject === laneSubject) this.#onNotice(lane, events.takenBits);
       else this.device.onPeerEvent(subject, events.takenBits, nowMs);
     }
+  }
+
+  #onNotice(lane: number, bits: number): void {
+    if ((bits & LaneNotice.Activity) !== 0) this.policy.onActivityNotice();
+    const others = bits & ~LaneNotice.Activity;
+    if (others !== 0) this.#onLaneNotice(lane, others);
   }
 
   #takeHandshakes(lane: number, nowMs: number): boolean {

@@ -64,6 +64,11 @@ export interface GroOptions {
   udp: boolean;
 }
 
+/** Takes places that hold bytes of one stream, one behind the other. */
+export interface PieceList {
+  add(at: number, bytes: number): void;
+}
+
 /** The item that `GroSink.write` is being called for, for sinks that want more than iovecs. */
 export class GroItem {
   /** Where the IP header of the item's first packet stands. */
@@ -112,6 +117,8 @@ export class GroCoalescer {
   /** The packet behind a packet in its item, or -1. */
   readonly #packetNext = new Int32Array(GRO_PACKETS_MAX);
 
+  /** The item that is being delivered. */
+  #delivered = 0;
   #itemCount = 0;
   /** First and last packet of an item, in the order of their payloads. */
   readonly #itemHead = new Int32Array(GRO_PACKETS_MAX);
@@ -395,7 +402,24 @@ export class GroCoalescer {
     current.headerBytes = headerBytes;
     current.gsoSize = packets > 1 ? this.#itemGsoSize[item] : 0;
     current.isVerified = packets > 1;
+    this.#delivered = item;
     sink.write(this.#iovecAt, packets, bytes + front);
+  }
+
+  /**
+   * During `GroSink.write`: adds the places of the item's payloads, in order, or the whole packet when
+   * it is a single one.
+   */
+  listPieces(into: PieceList): void {
+    let packet = this.#itemHead[this.#delivered];
+    if (this.#itemPackets[this.#delivered] === 1) {
+      into.add(this.#packetAt[packet], this.#packetBytes[packet]);
+      return;
+    }
+    const headerBytes = this.#itemHeaderBytes[this.#delivered];
+    for (; packet >= 0; packet = this.#packetNext[packet]) {
+      into.add(this.#packetAt[packet] + headerBytes, this.#packetBytes[packet] - headerBytes);
+    }
   }
 
   /** Writes the iovecs of all packets behind `head`, from the second place on. */

@@ -4,12 +4,13 @@
  *
  * Of the headers only lengths, IPv4 ID, sequence number, flags and checksums differ between segments.
  * The rest is summed once per call; per segment a handful of words is added to the sum of the
- * payload, which is taken while it is copied. Any range of segments can be written at any time, so
- * a super-packet of more segments than a batch has room for simply goes on in the next batch.
+ * payload, which is taken while it is copied, from behind the headers or from where else it stands.
+ * Any range of segments can be written at any time, so a super-packet of more segments than a batch
+ * has room for simply goes on in the next batch.
  */
 import { invariant } from "../base/invariant.ts";
 import type { Slab } from "../memory/slab.ts";
-import { checksumOf, fold16, pseudoHeaderSum, swap16 } from "../wire/checksum.ts";
+import { checksumOf, fold16, pseudoHeaderSum, sumWords, swap16 } from "../wire/checksum.ts";
 import type { ChecksumKernel } from "../wire/checksum_kernel.ts";
 import { IpProtocol } from "../wire/ip.ts";
 import { IPV4_CHECKSUM, IPV4_ID, IPV4_TOTAL_LENGTH, ipv4Id } from "../wire/ipv4.ts";
@@ -60,10 +61,14 @@ export function splitSegments(
   const segmentBytesMax = sp.headerBytes + sp.gsoSize;
   invariant(count === 1 || strideBytes >= segmentBytesMax, "segments do not overlap");
   const outEnd = outAt + (count - 1) * strideBytes + segmentBytesMax;
-  const inPlace = outAt < sp.at + sp.bytes && sp.at < outEnd;
+  const inPlace = outAt < sp.at + sp.contiguousBytes && sp.at < outEnd;
   invariant(
-    !inPlace || (outAt >= sp.at && count === sp.segmentCount),
+    !inPlace || (sp.isContiguous && outAt >= sp.at && count === sp.segmentCount),
     "a split in place writes all segments, at or behind the super-packet",
+  );
+  invariant(
+    sp.isContiguous || outEnd <= sp.payloadAt || sp.payloadAt + sp.payloadBytes <= outAt,
+    "a payload that stands apart is not overwritten",
   );
   if (sp.protocol === IpProtocol.Tcp) {
     splitTcp(slab, kernel, sp, first, count, outAt, strideBytes, inPlace);
@@ -74,6 +79,10 @@ export function splitSegments(
 
 /** One packet: copied, and its checksum completed if it waits for that. */
 function copyWhole(slab: Slab, kernel: ChecksumKernel, sp: SuperPacket, outAt: number): void {
+  if (!sp.isContiguous) {
+    joinWhole(slab, kernel, sp, outAt);
+    return;
+  }
   const { at, bytes, gso } = sp;
   if (!gso.needsCsum) {
     if (outAt !== at) slab.u8.copyWithin(outAt, at, at + bytes);
@@ -88,10 +97,28 @@ function copyWhole(slab: Slab, kernel: ChecksumKernel, sp: SuperPacket, outAt: n
     if (outAt !== at) slab.u8.copyWithin(outAt, at, at + bytes);
     sum = kernel.sum(outAt + start, bytes - start, 0);
   }
+  completeChecksum(slab.view, sp, outAt, sum);
+}
+
+/** The same of a packet whose payload stands apart, which does not overlap its new place. */
+function joinWhole(slab: Slab, kernel: ChecksumKernel, sp: SuperPacket, outAt: number): void {
+  const { at, headerBytes, payloadAt, payloadBytes, gso } = sp;
+  slab.u8.copyWithin(outAt, at, at + headerBytes);
+  if (!gso.needsCsum) {
+    slab.u8.copyWithin(outAt + headerBytes, payloadAt, payloadAt + payloadBytes);
+    return;
+  }
+  const headerSum = sumWords(slab.view, outAt + gso.csumStart, headerBytes - gso.csumStart);
+  const sum = kernel.copySum(outAt + headerBytes, payloadAt, payloadBytes, fold16(headerSum));
+  completeChecksum(slab.view, sp, outAt, sum);
+}
+
+/** Writes the checksum that belongs to `sum` into the field that waits for it. */
+function completeChecksum(view: DataView, sp: SuperPacket, outAt: number, sum: number): void {
   let checksum = checksumOf(sum);
   // RFC 768: "If the computed checksum is zero, it is transmitted as all ones".
   if (checksum === 0 && sp.protocol === IpProtocol.Udp) checksum = 0xffff;
-  slab.view.setUint16(outAt + start + gso.csumOffset, checksum, true);
+  view.setUint16(outAt + sp.gso.csumStart + sp.gso.csumOffset, checksum, true);
 }
 
 /** The sum of the 16-bit words in `from .. to - 1`. */
@@ -168,7 +195,7 @@ function splitTcp(
   inPlace: boolean,
 ): void {
   const view = slab.view;
-  const { at, headerBytes, gsoSize, transportOffset, segmentCount, ipVersion } = sp;
+  const { at, headerBytes, payloadAt, gsoSize, transportOffset, segmentCount, ipVersion } = sp;
   const isV4 = ipVersion === 4;
   const tcp = at + transportOffset;
   const baseId = isV4 ? ipv4Id(view, at) : 0;
@@ -194,7 +221,7 @@ function splitTcp(
     if (index !== 0) flags &= ~TcpFlag.Cwr;
     const initial = tcpSum + swap16(headerBytes - transportOffset + payloadBytes) +
       swap16(sequence >>> 16) + swap16(sequence & 0xffff) + (offsetByte | (flags << 8));
-    const from = at + headerBytes + index * gsoSize;
+    const from = payloadAt + index * gsoSize;
     const to = out + headerBytes;
     let sum: number;
     if (inPlace) {
@@ -224,7 +251,7 @@ function splitUdp(
   inPlace: boolean,
 ): void {
   const view = slab.view;
-  const { at, headerBytes, gsoSize, transportOffset, segmentCount, ipVersion } = sp;
+  const { at, headerBytes, payloadAt, gsoSize, transportOffset, segmentCount, ipVersion } = sp;
   const isV4 = ipVersion === 4;
   const udp = at + transportOffset;
   const baseId = isV4 ? ipv4Id(view, at) : 0;
@@ -241,7 +268,7 @@ function splitUdp(
     const length = UDP_HEADER_BYTES + payloadBytes;
     // The length counts twice: in the pseudo-header and in the header.
     const initial = udpSum + 2 * swap16(length);
-    const from = at + headerBytes + index * gsoSize;
+    const from = payloadAt + index * gsoSize;
     const to = out + headerBytes;
     let sum: number;
     if (inPlace) {

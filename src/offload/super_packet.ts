@@ -25,12 +25,23 @@ import {
 import { TCP_CHECKSUM, TCP_HEADER_BYTES, tcpHeaderBytes } from "../wire/tcp.ts";
 import { UDP_CHECKSUM, UDP_HEADER_BYTES } from "../wire/udp.ts";
 import { VNET_HEADER_BYTES, VnetGsoType } from "../wire/virtio_net.ts";
-import { type GsoOptions, plainGsoOptions, readVnetGso } from "./gso_options.ts";
+import {
+  type GsoOptions,
+  plainGsoOptions,
+  readVnetGso,
+  type StackGso,
+  stackGsoToTunGso,
+} from "./gso_options.ts";
 
 /**
  * One IP packet of up to 65,535 bytes in the slab and how it is to be cut. A lane keeps one instance
- * and fills it again for every read; all fields are valid after `parseSuperPacket` or
- * `describeSuperPacket` returned `DropReason.None`, and until the bytes at `at` change.
+ * and fills it again for every read; all fields are valid after one of the functions below returned
+ * `DropReason.None`, and until the bytes that they name change.
+ *
+ * ```
+ * from a TUN       at: [headers][payload]                 payloadAt = at + headerBytes
+ * from the stack   at: [headers]   payloadAt: [payload]   in a send buffer, or 0 bytes anywhere
+ * ```
  */
 export class SuperPacket {
   /** Where the IP header stands. */
@@ -49,13 +60,17 @@ export class SuperPacket {
   transportOffset = 0;
   /** Whether this is a fragment of a larger packet. */
   isFragment = false;
+  /** Whether it is one without the transport header. */
+  isLaterFragment = false;
   /** Where the ports stand, source first, or 0 when the packet shows none. */
   portsAt = 0;
   /**
    * Length of the headers that every segment repeats: IP and transport of a GSO type, the IP header
-   * alone of a plain packet.
+   * alone of a plain packet from a TUN, what stands at `at` of one from the stack.
    */
   headerBytes = 0;
+  /** Where what follows the headers stands. */
+  payloadAt = 0;
   /** What follows the headers. */
   payloadBytes = 0;
   /** Payload bytes of each segment but the last; all of the payload when there is only one. */
@@ -66,6 +81,22 @@ export class SuperPacket {
   ecn = false;
   /** What the source said, as it was read. */
   readonly gso: GsoOptions = plainGsoOptions();
+
+  /** Whether the payload stands right behind the headers. */
+  get isContiguous(): boolean {
+    return this.payloadAt === this.at + this.headerBytes;
+  }
+
+  /** The place of byte `offset`, which is not beyond the packet. */
+  placeOf(offset: number): number {
+    const { at, headerBytes, payloadAt } = this;
+    return offset < headerBytes ? at + offset : payloadAt + offset - headerBytes;
+  }
+
+  /** Bytes that stand at `at`, one behind the other. */
+  get contiguousBytes(): number {
+    return this.isContiguous ? this.bytes : this.headerBytes;
+  }
 }
 
 /**
@@ -91,8 +122,48 @@ export function parseSuperPacket(
 }
 
 /**
- * The same for an IP packet at `at` with up to `bytes` bytes whose options already stand in
- * `into.gso`: segments of the netstack, or packets of a TUN without virtio headers.
+ * The same for a segment of the netstack: `headerBytes` bytes of IP and transport headers at `at`, and
+ * `payloadBytes` bytes anywhere else. The IP header must tell the length of both together.
+ */
+export function describeStackSegment(
+  slab: Slab,
+  at: number,
+  headerBytes: number,
+  payloadAt: number,
+  payloadBytes: number,
+  stack: StackGso,
+  into: SuperPacket,
+): DropReason {
+  const bytes = headerBytes + payloadBytes;
+  const untold = stackGsoToTunGso(slab.view, at, bytes, stack, into.gso);
+  if (untold !== DropReason.None) return untold;
+  const reason = describeSuperPacket(slab, at, bytes, into);
+  if (reason !== DropReason.None) return reason;
+  if (payloadAt === at + headerBytes) {
+    return into.bytes === bytes ? DropReason.None : DropReason.GsoHeaderInvalid;
+  }
+  const isSplit = into.segmentCount > 1;
+  // The copy of one packet sums both parts by themselves, so the first must end on a whole word.
+  const fits = into.bytes === bytes && into.headerBytes <= headerBytes &&
+    (!isSplit || into.headerBytes === headerBytes) && (headerBytes & 1) === 0 &&
+    (!into.gso.needsCsum || isChecksumInFront(into, headerBytes));
+  if (!fits) return DropReason.GsoHeaderInvalid;
+  into.headerBytes = headerBytes;
+  into.payloadAt = payloadAt;
+  into.payloadBytes = payloadBytes;
+  if (!isSplit) into.gsoSize = payloadBytes;
+  if (into.portsAt !== 0) into.portsAt = into.placeOf(into.transportOffset);
+  return DropReason.None;
+}
+
+function isChecksumInFront(sp: SuperPacket, headerBytes: number): boolean {
+  const { csumStart, csumOffset } = sp.gso;
+  return csumStart === sp.transportOffset && csumStart + csumOffset + 2 <= headerBytes;
+}
+
+/**
+ * The same for a contiguous IP packet at `at` with up to `bytes` bytes whose options already stand in
+ * `into.gso`, such as packets of a TUN without virtio headers.
  */
 export function describeSuperPacket(
   slab: Slab,
@@ -148,6 +219,7 @@ function readIpv6(view: DataView, available: number, into: SuperPacket): DropRea
 }
 
 function findPorts(into: SuperPacket, isLaterFragment: boolean): void {
+  into.isLaterFragment = isLaterFragment;
   const hasPorts = !isLaterFragment && into.transportOffset + 4 <= into.bytes &&
     (into.protocol === IpProtocol.Tcp || into.protocol === IpProtocol.Udp);
   into.portsAt = hasPorts ? into.at + into.transportOffset : 0;
@@ -159,6 +231,7 @@ function asPlain(into: SuperPacket): DropReason {
   if (gso.needsCsum && !checksumFits(into)) return DropReason.GsoHeaderInvalid;
   into.ecn = false;
   into.headerBytes = into.transportOffset;
+  into.payloadAt = into.at + into.transportOffset;
   into.payloadBytes = into.bytes - into.transportOffset;
   into.gsoSize = into.payloadBytes;
   into.segmentCount = 1;
@@ -199,6 +272,7 @@ function asSegments(view: DataView, into: SuperPacket): DropReason {
   if (payloadBytes < 0) return DropReason.GsoHeaderInvalid;
   into.ecn = gso.ecn;
   into.headerBytes = headerBytes;
+  into.payloadAt = into.at + headerBytes;
   into.payloadBytes = payloadBytes;
   if (payloadBytes <= gso.gsoSize) {
     into.gsoSize = payloadBytes;

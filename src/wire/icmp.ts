@@ -76,6 +76,18 @@ export const Icmpv6Unreachable = {
   Port: 4,
 } as const;
 
+/** Codes of `Icmpv6Type.ParameterProblem`. */
+export const Icmpv6ParameterProblem = {
+  ErroneousField: 0,
+  UnrecognizedNextHeader: 1,
+  UnrecognizedOption: 2,
+  /** A first fragment without its whole header chain (RFC 7112). */
+  IncompleteHeaderChain: 3,
+} as const;
+
+/** Codes of "time exceeded", both versions. */
+export const IcmpTimeExceeded = { HopLimit: 0, Reassembly: 1 } as const;
+
 /** An IPv4 error message is at most this long (RFC 1812 section 4.3.2.3). */
 export const ICMPV4_ERROR_BYTES_MAX = 576;
 /** An ICMPv6 error message is at most this long: the minimum IPv6 MTU (RFC 4443 section 2.4 c). */

@@ -57,6 +57,23 @@ export function writeIpv6Header(
   view.setUint8(at + IPV6_HOP_LIMIT, hopLimit);
 }
 
+/** Length of a fragment header. */
+export const IPV6_FRAGMENT_HEADER_BYTES = 8;
+
+/** Writes a fragment header (RFC 8200 section 4.5); `offset` is a number of bytes, a multiple of 8. */
+export function writeIpv6FragmentHeader(
+  view: DataView,
+  at: number,
+  nextHeader: number,
+  offset: number,
+  hasMore: boolean,
+  id: number,
+): void {
+  view.setUint16(at, nextHeader << 8);
+  view.setUint16(at + 2, offset | (hasMore ? 1 : 0));
+  view.setInt32(at + 4, id);
+}
+
 // Extension headers that can be walked over; the numbers are IpProtocol's.
 const HOP_BY_HOP = 0;
 const ROUTING = 43;

@@ -8,6 +8,7 @@ import { UdpSocketPair } from "../../ffi/udp.ts";
 import { selectPacketAead } from "../crypto/select.ts";
 import { instantiateKernels, type Kernels } from "../kernels/kernels.ts";
 import { type CryptoStage, Encryptor, InlineStage, RingStage } from "../lane/encryptor.ts";
+import { LaneCounters } from "../lane/counters.ts";
 import { Lane, Ready } from "../lane/lane.ts";
 import {
   LANE_SCRATCH_SYSCALLS,
@@ -20,11 +21,14 @@ import { Doorbell } from "../memory/doorbell.ts";
 import { Ring } from "../memory/ring.ts";
 import { attachSlab, type Slab } from "../memory/slab.ts";
 import { makeFault } from "./faults.ts";
+import { LaneStack } from "./lane_stack.ts";
 import type { LaneStart, WorkerMessage } from "./messages.ts";
 
-const Token = { Bell: 0, Tun: 1, Udp4: 2, Udp6: 3 } as const;
+const Token = { Bell: 0, Tun: 1, Udp4: 2, Udp6: 3, Host: 4 } as const;
 /** How long a lane whose socket was full waits before it tries again. */
 const SOCKET_FULL_WAIT_MS = 1;
+/** The longest wait that epoll is asked for: deadlines further away come up again. */
+const WAIT_MS_MAX = 3_600_000;
 /** How long a lane that ends lets go out what it has taken in. */
 const FINISH_MS = 200;
 
@@ -40,6 +44,8 @@ class LaneHost {
   readonly aeadName: string;
   readonly #start: LaneStart;
   readonly #lane: Lane;
+  /** Null in a lane that has only a TUN. */
+  readonly #stack: LaneStack | null;
   readonly #memory: FfiMemory;
   readonly #epoll = new Epoll();
   readonly #bell: Doorbell;
@@ -60,6 +66,14 @@ class LaneHost {
     const mainSignal = new EventFd(start.mainBellFd);
     const { stage, aeadName } = makeStage(start, slab, kernels);
     this.aeadName = aeadName;
+    this.#stack = plan.stackBytes === 0 ? null : new LaneStack({
+      slab,
+      memory: this.#memory,
+      kernel: kernels,
+      counters: new LaneCounters(slab, plan.countersAt),
+      stackAt: plan.stackAt,
+      allowedIpsAt: start.plan.allowedIpsAt,
+    });
     this.#lane = new Lane({
       lane: start.lane,
       slab,
@@ -67,7 +81,8 @@ class LaneHost {
       stage,
       kernel: kernels,
       limits: start.limits,
-      tun: new TunQueue(this.#memory, start.tunFd),
+      tun: start.tunFd < 0 ? undefined : new TunQueue(this.#memory, start.tunFd),
+      stack: this.#stack?.stack,
       udp: this.#makePort(),
       mainBell: new Doorbell(slab, start.plan.mainBellAt, () => mainSignal.signal()),
       slabAddress: this.#memory.addressNumber,
@@ -76,7 +91,11 @@ class LaneHost {
     });
     this.#lane.onSocketsChanged = () => this.#changeSockets();
     this.#epoll.add(start.laneBellFd, EPOLLIN, Token.Bell);
-    this.#epoll.add(start.tunFd, EPOLLIN, Token.Tun);
+    this.#lane.onStackChanged = () => this.#stack?.configure();
+    this.#lane.onFlowsWanted = () => this.#stack?.writeFlows();
+    if (start.tunFd >= 0) this.#epoll.add(start.tunFd, EPOLLIN, Token.Tun);
+    this.#lane.hostWork = this.#stack;
+    if (this.#stack !== null) this.#epoll.add(this.#stack.hostFd, EPOLLIN, Token.Host);
     this.#changeSockets();
   }
 
@@ -102,7 +121,9 @@ class LaneHost {
     this.#bell.willSleep();
     if (!this.#lane.prepareSleep()) return 0;
     this.#unwatchDeferred();
-    return this.#lane.isSocketFull ? SOCKET_FULL_WAIT_MS : -1;
+    const dueMs = this.#lane.nextTimeoutMs() - systemClock.nowMs();
+    const waitMs = this.#lane.isSocketFull ? Math.min(dueMs, SOCKET_FULL_WAIT_MS) : dueMs;
+    return waitMs === Infinity ? -1 : Math.max(0, Math.ceil(Math.min(waitMs, WAIT_MS_MAX)));
   }
 
   /**
@@ -123,13 +144,15 @@ class LaneHost {
   }
 
   #setWatched(ports: number, events: number): void {
-    if ((ports & Ready.Tun) !== 0) this.#epoll.modify(this.#start.tunFd, events, Token.Tun);
+    const { tunFd } = this.#start;
+    if ((ports & Ready.Tun) !== 0 && tunFd >= 0) this.#epoll.modify(tunFd, events, Token.Tun);
     if ((ports & Ready.Udp4) !== 0) this.#epoll.modify(this.#udp4Fd, events, Token.Udp4);
     if ((ports & Ready.Udp6) !== 0) this.#epoll.modify(this.#udp6Fd, events, Token.Udp6);
   }
 
   /** Sends what has been taken in; the TUN and the sockets are not read any more. */
   #finish(): void {
+    this.#stack?.close(systemClock.nowMs());
     this.#setWatched(Ready.Tun | Ready.Udp4 | Ready.Udp6, 0);
     const endMs = systemClock.nowMs() + FINISH_MS;
     let nowMs = systemClock.nowMs();
@@ -155,6 +178,9 @@ class LaneHost {
           break;
         case Token.Udp6:
           this.#lane.ready |= Ready.Udp6;
+          break;
+        case Token.Host:
+          this.#stack!.hasHostEvents = true;
           break;
       }
     }

@@ -181,7 +181,7 @@ interfaceTest(
     );
     assertEquals(code, 1);
     assert(stderr.includes("Run as root or with CAP_NET_ADMIN"), stderr);
-    assert(stderr.includes("not in this version yet"), stderr);
+    assert(stderr.includes("up --mode rootless"), stderr);
   },
   "setpriv",
 );
@@ -197,7 +197,7 @@ interfaceTest(
     );
     assertEquals(code, 1);
     assert(stderr.includes("modprobe tun"), stderr);
-    assert(stderr.includes("not in this version yet"), stderr);
+    assert(stderr.includes("up --mode rootless"), stderr);
   },
   "unshare",
   "mount",

@@ -116,6 +116,18 @@ peerTest("what peer add prints is a working other end; peer remove ends it", asy
   }
 });
 
+Deno.test({
+  name: "the other end's AllowedIPs have what this node serves",
+  ...requires(...NEEDS),
+  fn: async () => {
+    await using net = new Net();
+    const scene = await Scene.start(net, ["", "[Longhaul]", "Serve = 192.168.7.0/24, ::/0"]);
+    const { stdout } = await scene.done("add", "phone");
+    const served = "AllowedIPs = 10.9.0.0/24, fd09::/64, 192.168.7.0/24, ::/0\n";
+    assert(stdout.includes(served), stdout);
+  },
+});
+
 peerTest("the next free address, prefixes behind a peer, its endpoint", async (scene) => {
   const { net } = scene;
   await scene.done("add", "one");

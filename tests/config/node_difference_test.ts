@@ -20,16 +20,43 @@ function config(lines: string[], allowedIps: string, longhaul = "") {
 }
 
 function difference(before: ReturnType<typeof config>, after: ReturnType<typeof config>) {
-  const { mtu, deferred, ...lists } = nodeDifference(before, after);
+  const { mtu, deferred, hasOtherServices, hasOtherNat, hasOtherFilter, ...lists } = nodeDifference(
+    before,
+    after,
+  );
   const texts = Object.entries(lists).filter(([, prefixes]) => prefixes.length > 0)
     .map(([name, prefixes]) => [name, prefixes.map(formatPrefix)]);
-  return { ...Object.fromEntries(texts), ...(mtu !== null && { mtu }), deferred };
+  return {
+    ...Object.fromEntries(texts),
+    ...(mtu !== null && { mtu }),
+    ...(hasOtherServices && { hasOtherServices }),
+    ...(hasOtherNat && { hasOtherNat }),
+    ...(hasOtherFilter && { hasOtherFilter }),
+    deferred,
+  };
 }
 
 Deno.test("equal configs have no difference, whatever order they are written in", () => {
   const a = config(["Address = 10.0.0.1/24, fd00::1/64"], "10.1.0.0/16, 10.2.0.0/16");
   const b = config(["Address = fd00::1/64", "Address = 10.0.0.1/24"], "10.2.0.0/16, 10.1.9.9/16");
   assertEquals(difference(a, b), { deferred: [] });
+});
+
+Deno.test("other rules and other served prefixes need no other node", () => {
+  const plain = config([], "10.1.0.0/16");
+  const ruled = config([], "10.1.0.0/16", "[Longhaul]\nDeny = in tcp 22");
+  assertEquals(difference(plain, ruled), { hasOtherFilter: true, deferred: [] });
+  for (const key of ["Serve", "Netstack"]) {
+    const serving = config([], "10.1.0.0/16", `[Longhaul]\n${key} = 10.9.0.0/16`);
+    assertEquals(difference(plain, serving), { hasOtherServices: true, deferred: [] });
+  }
+});
+
+Deno.test("other local services need no other node", () => {
+  const a = config([], "10.1.0.0/16", "[Longhaul]\nLocalServices = 22");
+  const b = config([], "10.1.0.0/16", "[Longhaul]\nLocalServices = 22, 80");
+  assertEquals(difference(a, a), { deferred: [] });
+  assertEquals(difference(a, b), { hasOtherServices: true, deferred: [] });
 });
 
 Deno.test("addresses, routes and the MTU are told apart", () => {

@@ -105,7 +105,18 @@ Deno.test("what a file leaves out is absent, or has its default", () => {
     mode: "auto",
     encryptors: "auto",
     socketBufferBytes: null,
-    offload: { udpGso: true, udpGro: true, tunTso: true, tunUso: true, tunGro: true },
+    offload: {
+      udpGso: true,
+      udpGro: true,
+      tunTso: true,
+      tunUso: true,
+      tunGro: true,
+      netstackGso: true,
+    },
+    localServices: [],
+    serve: [],
+    netstack: [],
+    filter: [],
   });
 });
 
@@ -127,7 +138,18 @@ Deno.test("[Longhaul] is read, as it stands and behind #:", () => {
     mode: "tun",
     encryptors: 2,
     socketBufferBytes: 2 * 1024 * 1024,
-    offload: { udpGso: false, udpGro: true, tunTso: true, tunUso: false, tunGro: false },
+    offload: {
+      udpGso: false,
+      udpGro: true,
+      tunTso: true,
+      tunUso: false,
+      tunGro: false,
+      netstackGso: true,
+    },
+    localServices: [],
+    serve: [],
+    netstack: [],
+    filter: [],
   };
   assertEquals(clean(INTERFACE + lines.join("\n")).longhaul, expected as NodeConfig["longhaul"]);
   const marked = lines.map((line, i) => (i & 1 ? "#: " : "  #:") + line).join("\n");
@@ -401,12 +423,8 @@ Deno.test("an unknown section is refused, not ignored, and its keys are not repo
 
 Deno.test("what is not supported yet is refused by name, never ignored", () => {
   assertEquals(
-    refused(`${INTERFACE}[Longhaul]\nServe = 10.0.0.0/8`),
-    "f:4:9: error: Serve: not supported yet; remove the line",
-  );
-  assertEquals(
-    refused(`${INTERFACE}[Longhaul]\nMode = rootless`),
-    "f:4:8: error: Mode: `rootless` is not supported yet",
+    refused(`${INTERFACE}[Longhaul]\nLanes = 4`),
+    "f:4:9: error: Lanes: not supported yet; remove the line",
   );
   assertEquals(
     refused(`${INTERFACE}[Socks5]\nBindAddress = 127.0.0.1:1080`),
@@ -473,7 +491,7 @@ Deno.test("every error of a file is reported at once, and one bad line yields no
     "f:6:1: error: [Peer] has no PublicKey",
     "f:7:14: error: AllowedIPs: expected an address such as 10.0.0.1/24 or fd00::1/64, found `1`",
     "f:9:11: error: Offload: expected one of no-udp-gso, no-udp-gro, no-tun-tso, no-tun-uso, " +
-    "no-tun-gro, found `no-upd-gso`; did you mean `no-udp-gso`?",
+    "no-tun-gro, no-netstack-gso, found `no-upd-gso`; did you mean `no-udp-gso`?",
     "f:10:14: error: Encryptors: expected a number from 0 to 64, found `65`",
   ]);
 });

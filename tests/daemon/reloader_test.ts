@@ -29,6 +29,7 @@ function scene(begin: string) {
     path: FILE,
     interfaceName: "x",
     hasInterface: false,
+    hasStack: true,
     node,
     read: parse,
     peerNames: null,
@@ -55,15 +56,14 @@ Deno.test("before the tunnel is up there is nothing to load again", async () => 
   await assertRejects(() => reloader.reload(), RequestError, "still coming up");
 });
 
-Deno.test("peers follow, the resolver is exchanged, an interface that is not there waits", async () => {
+Deno.test("peers follow, the resolver is exchanged; without an interface addresses are the stack's", async () => {
   const { file, node, resolvers, reloader } = scene(text("10.0.0.1/24", A));
   reloader.ready();
   file.text = text("10.0.0.2/24", A, B);
   assertEquals(await reloader.reload(), {
-    changes: ["1 peer added"],
+    changes: ["1 peer added", "address 10.0.0.2/24 added", "address 10.0.0.1/24 removed"],
     notes: [
       `${FILE}:1:1: warning: [Interface] has no PrivateKey: no peer can connect until one is set`,
-      "Address cannot change while the interface runs: it comes with the next up",
     ],
   });
   assertEquals(node.status().peers.length, 2);

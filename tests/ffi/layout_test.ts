@@ -8,6 +8,7 @@ const HEADERS = [
   "dirent.h",
   "errno.h",
   "fcntl.h",
+  "linux/errqueue.h",
   "linux/filter.h",
   "linux/if_tun.h",
   "linux/sockios.h",
@@ -16,6 +17,7 @@ const HEADERS = [
   "net/if.h",
   "netdb.h",
   "netinet/in.h",
+  "netinet/tcp.h",
   "netinet/udp.h",
   "poll.h",
   "pwd.h",
@@ -29,6 +31,7 @@ const HEADERS = [
   "sys/ioctl.h",
   "sys/mman.h",
   "sys/prctl.h",
+  "sys/resource.h",
   "sys/socket.h",
   "sys/stat.h",
   "sys/syscall.h",
@@ -75,6 +78,13 @@ function layoutAssertions(arch: keyof typeof layout.EpollEventByArch): string[] 
     assertions.push(`CMSG_SPACE(${n}) == ${layout.cmsgSpace(n)}`);
     assertions.push(`CMSG_LEN(${n}) == ${layout.Cmsghdr.data + n}`);
   }
+  check("struct sock_extended_err", layout.SockExtendedErr, {
+    errno: "ee_errno",
+    origin: "ee_origin",
+    type: "ee_type",
+    code: "ee_code",
+    info: "ee_info",
+  });
   check("struct in_pktinfo", layout.InPktinfo, {
     ifindex: "ipi_ifindex",
     specDst: "ipi_spec_dst",
@@ -140,6 +150,7 @@ function layoutAssertions(arch: keyof typeof layout.EpollEventByArch): string[] 
     addr: "ai_addr",
     next: "ai_next",
   });
+  check("struct rlimit", layout.Rlimit, { soft: "rlim_cur", hard: "rlim_max" });
   check("struct ucred", layout.Ucred, { pid: "pid", uid: "uid", gid: "gid" });
   assertions.push("SYS_pidfd_open == 434");
   check("struct sock_filter", layout.SockFilter, { code: "code", jt: "jt", jf: "jf", k: "k" });
@@ -158,11 +169,13 @@ const FILES = [
   "epoll",
   "eventfd",
   "files",
+  "host_socket",
   "interface",
   "pages",
   "path_watch",
   "process",
   "resolver",
+  "routed_socket",
   "socket",
   "timerfd",
   "tun",
@@ -180,23 +193,39 @@ const OWN = new Set([
   "BPF_LD_B_ABS",
   "BPF_RET_A",
   "BPF_RET_K",
+  "CONTROL",
   "CONTROL_BYTES",
   "EVENTS_BYTES",
+  "EVENTS_MAX",
+  "HEADER",
+  "HOST_SOCKET_SCRATCH_BYTES",
+  "IOVEC",
+  "IOVECS_MAX",
+  "IOVEC_BYTES",
   "MESSAGE_DATA",
   "MESSAGE_RECEIVER_AT",
+  "OPEN_FILES_USUAL",
   "OWNER_ONLY",
   "PAGE_BYTES",
   "PORT_TRIES",
+  "PROBE_PORT",
+  "QUOTE",
+  "QUOTE_BYTES",
   "READ_CHUNK_BYTES",
+  "READ_IOVEC",
   "RECEIVE_CONTROL",
   "RECEIVE_HEADER",
   "RECEIVE_IOVEC",
   "SEGMENTS_EVERYWHERE",
   "SEGMENTS_WANTED",
+  "SEGMENT_DATA_BYTES",
   "SEND_CONTROL",
   "SEND_HEADER",
   "SEND_IOVEC",
   "UDP_SCRATCH_BYTES",
+  "WRITE_CONTROL",
+  "WRITE_HEADER",
+  "WRITE_IOVECS",
   "WORD_RANGE",
 ]);
 

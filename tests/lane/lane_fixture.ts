@@ -9,7 +9,7 @@ import { NoblePacketAead } from "../../src/crypto/noble_packet_aead.ts";
 import { type CryptoStage, Encryptor, InlineStage } from "../../src/lane/encryptor.ts";
 import { Lane, Ready } from "../../src/lane/lane.ts";
 import { DEFAULT_SESSION_LIMITS, type SessionLimits } from "../../src/lane/limits.ts";
-import type { UdpPort } from "../../src/lane/ports.ts";
+import type { StackPort, UdpPort } from "../../src/lane/ports.ts";
 import {
   LaneChannels,
   LaneWord,
@@ -135,6 +135,10 @@ export interface FixtureOptions {
   readonly sendMessagesMax?: number;
   readonly mtu?: number;
   readonly limits?: Partial<SessionLimits>;
+  /** False: a lane without a TUN. */
+  readonly tun?: boolean;
+  /** A stack over the `STACK_BYTES` bytes of slab at `at`. */
+  readonly makeStack?: (slab: Slab, at: number) => StackPort;
   readonly makeStage?: (
     encryptor: Encryptor,
     slots: number,
@@ -153,6 +157,8 @@ export interface TestKeypair {
 }
 
 const PEERS = 8;
+/** Memory of a lane's stack, in which tests put it together. */
+export const STACK_BYTES = 4 << 20;
 
 /** See the module's text. Peers are slots 0 to 7. */
 export class LaneFixture {
@@ -178,6 +184,7 @@ export class LaneFixture {
       peerCapacity: PEERS,
       prefixNodeCapacity: 256,
       indexSecret: 0x1234567,
+      stackBytes: options.makeStack === undefined ? 0 : STACK_BYTES,
     });
     const { plan } = this;
     const slab = this.slab = createSlab(plan.byteLength);
@@ -203,7 +210,8 @@ export class LaneFixture {
         new InlineStage(this.encryptor, slots),
       kernel: new ScalarChecksumKernel(slab),
       limits: { ...DEFAULT_SESSION_LIMITS, ...options.limits },
-      tun: this.tun,
+      tun: options.tun ?? true ? this.tun : undefined,
+      stack: options.makeStack?.(slab, plan.lanes[0].stackAt),
       udp: this.udp,
       mainBell,
       slabAddress: 0,

@@ -18,6 +18,8 @@ export interface SimNodeOptions {
   readonly address?: number;
   readonly port?: number;
   readonly coalesce?: boolean;
+  /** False: a node without an interface; then its `tun` is connected to nothing. */
+  readonly tun?: boolean;
   readonly wrapStage?: (stage: CryptoStage) => CryptoStage;
   readonly node?: Partial<InlineNodeOptions>;
 }
@@ -45,7 +47,9 @@ export class SimNetwork {
   /** Every datagram that was sent, in order. */
   readonly log: Datagram[] = [];
   fate: Fate = (datagram) => [datagram];
-  readonly #underWay: Datagram[] = [];
+  /** How long a datagram is under way. */
+  latencyMs = 0;
+  #underWay: { readonly datagram: Datagram; readonly dueMs: number }[] = [];
 
   constructor(readonly seed = 1) {
     this.random = new SeededRandom(seed);
@@ -61,7 +65,7 @@ export class SimNetwork {
       crypto: this.crypto,
       makeAead: (slab) => new NoblePacketAead(slab),
       makeKernel: (slab) => new ScalarChecksumKernel(slab),
-      makeTun: (slab) => ports.tun = new MemoryTun(slab),
+      makeTun: options.tun === false ? undefined : (slab) => ports.tun = new MemoryTun(slab),
       makeUdp: (slab) =>
         ports.udp = new MemoryUdp(
           slab,
@@ -76,7 +80,7 @@ export class SimNetwork {
     const privateKey = this.random.fill(new Uint8Array(32));
     const simNode: SimNode = {
       node,
-      tun: ports.tun!,
+      tun: ports.tun ?? new MemoryTun(node.slab),
       udp: ports.udp!,
       privateKey,
       publicKey: this.crypto.x25519PublicKey(privateKey),
@@ -115,7 +119,7 @@ export class SimNetwork {
     });
   }
 
-  /** Runs every node until no datagram is under way and nobody has work. */
+  /** Runs every node until no datagram is due and nobody has work. */
   run(): void {
     for (let busy = true; busy;) {
       busy = false;
@@ -133,11 +137,14 @@ export class SimNetwork {
   runUntil(untilMs: number): void {
     this.run();
     for (;;) {
-      const next = Math.min(...this.nodes.map(({ node }) => node.control.nextTimeoutMs()));
+      const next = Math.min(
+        ...this.nodes.map(({ node }) => node.nextTimeoutMs()),
+        ...this.#underWay.map(({ dueMs }) => dueMs),
+      );
       if (next > untilMs) break;
       this.clock.advance(Math.max(0, next - this.clock.nowMs()));
       for (const { node } of this.nodes) {
-        if (node.control.nextTimeoutMs() <= this.clock.nowMs()) node.onTimeout();
+        if (node.nextTimeoutMs() <= this.clock.nowMs()) node.onTimeout();
       }
       this.run();
     }
@@ -152,18 +159,22 @@ export class SimNetwork {
 
   #send(datagram: Datagram): void {
     this.log.push(datagram);
-    this.#underWay.push(...this.fate(datagram));
+    const dueMs = this.clock.nowMs() + this.latencyMs;
+    this.#underWay.push(...this.fate(datagram).map((datagram) => ({ datagram, dueMs })));
   }
 
   #deliver(): boolean {
-    const datagrams = this.#underWay.splice(0);
-    for (const datagram of datagrams) {
+    const nowMs = this.clock.nowMs();
+    const due = this.#underWay.filter(({ dueMs }) => dueMs <= nowMs);
+    if (due.length === 0) return false;
+    this.#underWay = this.#underWay.filter(({ dueMs }) => dueMs > nowMs);
+    for (const { datagram } of due) {
       const target = this.nodes.find(({ udp }) =>
         udp.address === datagram.toAddress && udp.port === datagram.to
       );
       target?.udp.received.push(datagram);
     }
-    return datagrams.length > 0;
+    return true;
   }
 }
 

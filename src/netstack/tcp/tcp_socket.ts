@@ -6,6 +6,7 @@
  * leaves at the stack's next `flush`.
  */
 import type { Pieces } from "../inbound.ts";
+import type { Unreachable } from "../output.ts";
 
 /** How a connection ended. */
 export const TcpEnd = {
@@ -102,8 +103,8 @@ export interface PendingTcp {
   accept(handler: TcpHandler): TcpConnection | null;
   /** Answers with RST. */
   refuse(): void;
-  /** Answers with an ICMP error. */
-  unreachable(): void;
+  /** Answers with an ICMP error; "host unreachable" unless said otherwise. */
+  unreachable(reason?: Unreachable): void;
   /** Forgets it without an answer. */
   drop(): void;
 }

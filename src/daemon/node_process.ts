@@ -1,6 +1,7 @@
 /**
- * A node over a TUN interface: puts together the slab, the workers, the control plane, the UDP
- * sockets and the watch over the interface, and takes them apart again.
+ * A node as a process: puts together the slab, the workers, the control plane, the UDP sockets, and
+ * what the node is attached to: a TUN interface with a watch over it, or a userspace stack in the
+ * lane. And takes them apart again.
  */
 import { systemClock } from "../../ffi/clock.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
@@ -17,9 +18,12 @@ import type { PeerNames } from "../control/peer_names.ts";
 import { NobleCrypto } from "../crypto/noble.ts";
 import type { NoiseCrypto } from "../crypto/noise_crypto.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
+import { BulkReport } from "../forward/bulk_report.ts";
+import { type FlowSnapshot, readFlowSnapshot } from "../forward/flow_snapshot.ts";
 import { LaneCounter } from "../lane/counters.ts";
 import type { SessionLimits } from "../lane/limits.ts";
 import {
+  LaneCommand,
   LaneNotice,
   LaneWord,
   MAIN_SCRATCH_SYSCALLS,
@@ -34,15 +38,21 @@ import type {
   ConfigurationTarget,
   DeviceChange,
   DeviceStatus,
+  SocketAddress,
 } from "../wireguard/configuration.ts";
 import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
 import { rehearseHandshake } from "../wireguard/rehearsal.ts";
+import { type StackConfig, writeStackConfig } from "../worker/stack_config.ts";
+import { planStack, stackBytes } from "../worker/stack_plan.ts";
 import { ClockWatch } from "./clock_watch.ts";
 import { EndpointWatch } from "./endpoint_watch.ts";
 import { EventLog } from "./event_log.ts";
+import { requireOpenFiles } from "./open_files.ts";
 import { PeerSockets } from "./peer_sockets.ts";
 import { RateMeter } from "./rate_meter.ts";
 import { Reactor } from "./reactor.ts";
+import { SharedRequest } from "./shared_request.ts";
+import { StackSurroundings } from "./stack_surroundings.ts";
 import { TunWatch } from "./tun_watch.ts";
 import { WorkerSet } from "./worker_set.ts";
 
@@ -53,9 +63,12 @@ const REHEARSALS = 5;
 const SEAL_BATCHES = { inline: 8, ring: 24 } as const;
 const OPEN_BATCHES = { inline: 2, ring: 24 } as const;
 
-/** What a node over a TUN is made of. */
-export interface TunNodeOptions {
-  readonly tun: TunHandle;
+/** What a node is made of; it has a TUN, a stack, or both. */
+export interface NodeProcessOptions {
+  /** What the node is called; the interface's name where it has one. */
+  readonly interfaceName: string;
+  readonly tun: TunHandle | null;
+  readonly stack: StackConfig | null;
   /** 0: seal and open inside the lane; 1: in a worker of its own. */
   readonly encryptors: number;
   readonly socketBufferBytes: number;
@@ -94,8 +107,8 @@ function guardKeys(memory: FfiMemory, plan: SharedPlan): void {
 }
 
 /** A running node; see the module's text. */
-export class TunNode implements ConfigurationTarget {
-  readonly #options: TunNodeOptions;
+export class NodeProcess implements ConfigurationTarget {
+  readonly #options: NodeProcessOptions;
   readonly #slab: Slab;
   readonly #plan: SharedPlan;
   readonly #reactor: Reactor;
@@ -107,17 +120,21 @@ export class TunNode implements ConfigurationTarget {
   readonly #laneSignal = new EventFd();
   readonly #mainBell: Doorbell;
   readonly #rates = new RateMeter();
+  readonly #flowRequest = new SharedRequest<FlowSnapshot>();
   readonly #eventLog: EventLog;
   readonly #clockWatch: ClockWatch;
   readonly #endpointWatch: EndpointWatch;
   readonly #startedMs = systemClock.nowMs();
   /** Offloads that were given up because the kernel refused them. */
   readonly #fallbacks = new Set<string>();
+  readonly #surroundings = new StackSurroundings(() => this.#peerEndpoints());
+  /** The stack as it is wanted now. */
+  #stack: StackConfig | null = null;
   #cipher = "";
   #tunWatch: TunWatch | null = null;
   #isEnding = false;
 
-  private constructor(options: TunNodeOptions) {
+  private constructor(options: NodeProcessOptions) {
     this.#options = options;
     this.#eventLog = new EventLog(options.log, options.peerNames);
     this.#clockWatch = new ClockWatch(systemClock, options.log);
@@ -131,10 +148,12 @@ export class TunNode implements ConfigurationTarget {
       sealBatches: SEAL_BATCHES[placement],
       openBatches: OPEN_BATCHES[placement],
       indexSecret: new DataView(systemRandom.fill(new Uint8Array(4)).buffer).getInt32(0),
+      stackBytes: options.stack === null ? 0 : stackBytes(),
     });
     this.#slab = createSlab(this.#plan.byteLength);
     const memory = new FfiMemory(this.#slab);
     guardKeys(memory, this.#plan);
+    this.#stack = options.stack;
     this.#mainBell = new Doorbell(this.#slab, this.#plan.mainBellAt, () => {});
     this.#udp = new UdpSocketPair(
       memory,
@@ -153,11 +172,19 @@ export class TunNode implements ConfigurationTarget {
       onBeat: (isAlive) => this.#guard(() => this.#onBeat(isAlive)),
     });
     this.#control = this.#makeControl();
+    // The lane reads it when it starts.
+    this.#writeStack();
+    this.#divert();
+    if (options.tun === null && options.stack !== null) this.#control.setMtu(options.stack.mtu);
   }
 
-  /** Starts a node; it works when the promise resolves. */
-  static async start(options: TunNodeOptions): Promise<TunNode> {
-    const node = new TunNode(options);
+  /**
+   * Starts a node; it works when the promise resolves. Rejects with `SetupError` where this process
+   * lacks the descriptors for one.
+   */
+  static async start(options: NodeProcessOptions): Promise<NodeProcess> {
+    requireOpenFiles();
+    const node = new NodeProcess(options);
     await node.#startWorkers();
     return node;
   }
@@ -225,7 +252,7 @@ export class TunNode implements ConfigurationTarget {
     const peers = [...this.#control.device.traffic()];
     const live = peers.filter(({ hasSession }) => hasSession).length;
     const port = this.#sockets.port === 0 ? "no UDP port" : `UDP port ${this.#sockets.port}`;
-    return `${this.#options.tun.name}: ${live} of ${peers.length} peers in session, ${port}`;
+    return `${this.#options.interfaceName}: ${live} of ${peers.length} peers in session, ${port}`;
   }
 
   #offloads(): Map<string, OffloadState> {
@@ -233,10 +260,11 @@ export class TunNode implements ConfigurationTarget {
     const wanted: [string, boolean][] = [
       ["udp-gso", sendMessagesMax > 1],
       ["udp-gro", udpGro],
-      ["tun-tso", tun.tcpSegmentation],
-      ["tun-uso", tun.udpSegmentation],
-      ["tun-gro", tunGro.tcp],
     ];
+    if (tun !== null) {
+      wanted.push(["tun-tso", tun.tcpSegmentation], ["tun-uso", tun.udpSegmentation]);
+      wanted.push(["tun-gro", tunGro.tcp]);
+    }
     return new Map(wanted.map(([name, isOn]): [string, OffloadState] => [
       name,
       !isOn ? "off" : this.#fallbacks.has(name) ? "fallback" : "on",
@@ -266,9 +294,68 @@ export class TunNode implements ConfigurationTarget {
     const peers = [...this.#control.device.traffic()];
     this.#rates.sample(peers, nowMs);
     this.#endpointWatch.look(peers);
+    this.#lookAround();
     this.#clockWatch.look();
     this.#eventLog.flush(nowMs);
     this.#options.onBeat?.(isAlive);
+  }
+
+  /** Says that a node without an interface is up: it has no other way to learn it. */
+  bringUp(): void {
+    this.openSockets();
+    this.#control.onInterfaceUp();
+    this.#arm();
+  }
+
+  /** Gives the stack of the lane another config; flows that exist go on. */
+  configureStack(stack: StackConfig): void {
+    this.#stack = stack;
+    this.#writeStack();
+    this.#divert();
+    this.#control.postToLane(0, LaneCommand.Stack);
+    if (this.#options.tun === null) this.#control.setMtu(stack.mtu);
+  }
+
+  /**
+   * The flows that the stack forwards, and how many found no room in the snapshot; none in a node
+   * without a stack. Rejects when the lane does not answer.
+   */
+  flows(): Promise<FlowSnapshot> {
+    if (this.#options.stack === null) return Promise.resolve({ flows: [], missing: 0 });
+    return this.#flowRequest.make(() => this.#control.postToLane(0, LaneCommand.Flows));
+  }
+
+  /** What the stack's bulk transfer has done. */
+  bulkReport(): BulkReport {
+    return new BulkReport(this.#slab, planStack(this.#plan.lanes[0].stackAt).bulkReportAt);
+  }
+
+  /** Writes the stack's config with what is known of its surroundings. */
+  #writeStack(): void {
+    if (this.#stack === null) return;
+    const { configAt } = planStack(this.#plan.lanes[0].stackAt);
+    writeStackConfig(this.#slab, configAt, this.#surroundings.complete(this.#stack));
+  }
+
+  /** Beside an interface the stack gets what it serves; the interface's own networks stay there. */
+  #divert(): void {
+    if (this.#options.tun === null || this.#stack === null) return;
+    this.#control.policy.setDivert(this.#stack.served ?? [], this.#stack.addresses);
+  }
+
+  /** Tells the stack when its surroundings have changed. */
+  #lookAround(): void {
+    if (this.#stack === null || !this.#surroundings.hasChanged(this.#stack)) return;
+    this.#writeStack();
+    this.#control.postToLane(0, LaneCommand.Stack);
+  }
+
+  *#peerEndpoints(): Generator<SocketAddress> {
+    const { device } = this.#control;
+    for (const { keyText } of device.traffic()) {
+      const endpoint = device.endpointOf(keyText);
+      if (endpoint !== null) yield endpoint;
+    }
   }
 
   /** Stops the lanes, closes the sockets and wipes the keys; bounded to about a second. */
@@ -317,13 +404,13 @@ export class TunNode implements ConfigurationTarget {
       ...common,
       role: "lane",
       lane: 0,
-      tunFd: tun.fd,
+      tunFd: tun?.fd ?? -1,
       laneBellFd,
       mainBellFd: this.#mainSignal.fd,
       encryptorBellFd,
       limits,
       sendMessagesMax: this.#options.sendMessagesMax,
-      tunOffload: { vnetHeaders: tun.vnetHeader, ...this.#options.tunGro },
+      tunOffload: { vnetHeaders: tun?.vnetHeader ?? false, ...this.#options.tunGro },
     });
     if (encryptors > 0) {
       const start = { ...common, role: "encryptor", lane: 0, laneBellFd, encryptorBellFd } as const;
@@ -333,13 +420,13 @@ export class TunNode implements ConfigurationTarget {
     log.debug(`packet cipher: ${this.#cipher}`);
     this.#reactor.watch(this.#mainSignal.fd, () => this.#onBell());
     this.#onBell();
-    this.#watchTun();
+    if (tun !== null) this.#watchTun(tun);
     this.#workers.watch(this.#control);
   }
 
-  #watchTun(): void {
+  #watchTun(tun: TunHandle): void {
     const { log } = this.#options;
-    this.#tunWatch = new TunWatch(this.#options.tun.fd, this.#reactor, {
+    this.#tunWatch = new TunWatch(tun.fd, this.#reactor, {
       onUp: () => this.#onUp(),
       onDown: () => {
         log.info("interface is down");
@@ -350,6 +437,7 @@ export class TunNode implements ConfigurationTarget {
       onMtu: (mtu) => {
         log.info(`MTU ${mtu}`);
         this.#control.setMtu(mtu);
+        if (this.#stack !== null) this.configureStack({ ...this.#stack, mtu });
       },
       onGone: () => this.#end("the TUN interface is gone", 0),
       onBlind: (reason) => log.warn(`cannot follow the interface's MTU: ${reason}`),
@@ -377,6 +465,10 @@ export class TunNode implements ConfigurationTarget {
     if ((bits & LaneNotice.SendFallback) !== 0) {
       this.#fallbacks.add("udp-gso");
       this.#options.log.warn("the network device cannot segment UDP: datagrams now go one by one");
+    }
+    if ((bits & LaneNotice.Flows) !== 0) {
+      const { flowsAt } = planStack(this.#plan.lanes[0].stackAt);
+      this.#flowRequest.answer(() => readFlowSnapshot(this.#slab, flowsAt));
     }
     if ((bits & LaneNotice.TunFallback) !== 0) {
       this.#fallbacks.add("tun-gro");

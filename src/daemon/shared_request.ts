@@ -1,0 +1,39 @@
+/** A request to a lane that several clients may wait for at once. */
+
+/** A lane that does not answer within this time hangs; its supervisor will end it. */
+const TIMEOUT_MS = 3000;
+
+/** One kind of request: whoever asks while one is under way gets its answer. */
+export class SharedRequest<Answer> {
+  #pending: Promise<Answer> | null = null;
+  #settle: ((read: () => Answer) => void) | null = null;
+
+  /** The next answer; `ask` is called unless one is expected already. Rejects after seconds. */
+  make(ask: () => void): Promise<Answer> {
+    if (this.#pending !== null) return this.#pending;
+    const pending = new Promise<Answer>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#end();
+        reject(new Error("the data plane does not answer"));
+      }, TIMEOUT_MS);
+      this.#settle = (read) => {
+        clearTimeout(timer);
+        this.#end();
+        resolve(read());
+      };
+    });
+    this.#pending = pending;
+    ask();
+    return pending;
+  }
+
+  /** The lane has answered; `read` is called if somebody waits for it. */
+  answer(read: () => Answer): void {
+    this.#settle?.(read);
+  }
+
+  #end(): void {
+    this.#pending = null;
+    this.#settle = null;
+  }
+}
