@@ -82,6 +82,11 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
     if (withValue.includes(name) && value === "") throw new UsageError(`--${name} wants a value`);
     if (value === true || typeof value === "string") values.set(name, value);
   }
+  for (const { name, choices } of specs) {
+    const value = values.get(name);
+    if (choices === undefined || typeof value !== "string" || choices.includes(value)) continue;
+    throw new UsageError(`--${name} takes one of ${choices.join(", ")}, not "${value}"`);
+  }
   const ownWords = command === null ? 0 : command.name.split(" ").length;
   return { command, words: parsed._.slice(ownWords), flags: new Flags(values) };
 }

@@ -37,6 +37,7 @@ import {
   type PeerFile,
   readPeerFile,
 } from "./peer_file.ts";
+import { withoutPeer } from "./peer_remove_command.ts";
 import { resolveEndpoint } from "./resolve_endpoints.ts";
 
 export const peerAddCommand: CommandSpec = {
@@ -105,11 +106,26 @@ async function runPeerAdd(name: string, flags: Flags): Promise<number> {
       allowedIps: [...networksOf(config), ...servedPrefixes(config)],
       endpoint: hereText,
     }));
-    deliver(text, output, flags.has("qr"));
+    await deliverOrTakeBack(file, keys, () => deliver(text, output, flags.has("qr")));
   } finally {
     wipe(keys.privateKey, keys.presharedKey, config.device.privateKey);
   }
   return 0;
+}
+
+/** A peer whose private key reached nobody is of no use: it goes again. */
+async function deliverOrTakeBack(
+  file: PeerFile,
+  { publicKey }: PeerKeys,
+  deliver: () => void,
+): Promise<void> {
+  try {
+    deliver();
+  } catch (error) {
+    console.error("longhaul: its config could not be handed over, so the peer is removed again");
+    await editPeerFile(file, (read) => withoutPeer(read, publicKey));
+    throw error;
+  }
 }
 
 function readWanted(text: string, flags: Flags): Wanted {

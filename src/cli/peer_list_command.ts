@@ -6,6 +6,7 @@ import { formatPrefix, formatSocketAddress } from "../control/address_text.ts";
 import { formatKeyBase64 } from "../control/key_text.ts";
 import { formatAge, formatBytes } from "../control/status_text.ts";
 import { printText } from "../daemon/terminal.ts";
+import { padText, textWidth } from "../control/text_width.ts";
 import { toHex } from "../wireguard/bytes.ts";
 import type { PeerStatus } from "../wireguard/configuration.ts";
 import type { CommandSpec } from "./command_spec.ts";
@@ -101,8 +102,8 @@ function tableOf(peers: readonly PeerRow[]): string {
     `${formatBytes(peer.receivedBytes)} received, ${formatBytes(peer.sentBytes)} sent`,
   ]);
   const all = [["NAME", "PUBLIC KEY", "ALLOWED IPS", "ENDPOINT", "HANDSHAKE", "TRANSFER"], ...rows];
-  const widths = all[0].map((_, column) => Math.max(...all.map((row) => row[column].length)));
-  return all.map((row) => row.map((text, i) => text.padEnd(widths[i])).join("  ").trimEnd())
+  const widths = all[0].map((_, column) => Math.max(...all.map((row) => textWidth(row[column]))));
+  return all.map((row) => row.map((text, i) => padText(text, widths[i])).join("  ").trimEnd())
     .join("\n");
 }
 

@@ -2,7 +2,14 @@
 import { removePeer } from "../config/edit.ts";
 import { formatKeyBase64 } from "../control/key_text.ts";
 import type { CommandSpec } from "./command_spec.ts";
-import { editPeerFile, findPeer, findPeerFile, INTERFACE_FLAG } from "./peer_file.ts";
+import {
+  editPeerFile,
+  findPeer,
+  findPeerFile,
+  INTERFACE_FLAG,
+  type PeerEdit,
+  type ReadFile,
+} from "./peer_file.ts";
 
 export const peerRemoveCommand: CommandSpec = {
   name: "peer remove",
@@ -16,12 +23,17 @@ export const peerRemoveCommand: CommandSpec = {
 };
 
 async function runPeerRemove(nameOrKey: string, wanted: string | undefined): Promise<number> {
-  await editPeerFile(findPeerFile(wanted), ({ text, config }) => {
-    const { publicKey } = findPeer(config, nameOrKey);
-    return {
-      text: removePeer(text, formatKeyBase64(publicKey)),
-      change: { peers: [{ publicKey, remove: true, allowedIps: [] }] },
-    };
-  });
+  await editPeerFile(
+    findPeerFile(wanted),
+    (read) => withoutPeer(read, findPeer(read.config, nameOrKey).publicKey),
+  );
   return 0;
+}
+
+/** The edit that takes a peer away. */
+export function withoutPeer({ text }: ReadFile, publicKey: Uint8Array): PeerEdit {
+  return {
+    text: removePeer(text, formatKeyBase64(publicKey)),
+    change: { peers: [{ publicKey, remove: true, allowedIps: [] }] },
+  };
 }

@@ -24,8 +24,8 @@ export const reloadCommand: CommandSpec = {
     ["reload", "the same where only one tunnel runs"],
   ],
   about: "A file with an error changes nothing, and the errors are told. Hooks, DNS, Table,\n" +
-    "SaveConfig and [Longhaul] come with the next up. kill -HUP does the same, told in the log.\n" +
-    "A service in a sandbox cannot read its file: the file's text is sent to it.",
+    "SaveConfig, [Longhaul] and a first default route come with the next up. kill -HUP does the\n" +
+    "same, told in the log. A service in a sandbox cannot read its file: its text is sent to it.",
   run: ({ words, flags }) => runReload(words[0] ?? onlyTunnel(), flags.text("file")),
 };
 

@@ -104,6 +104,10 @@ export class NoHostChanges {
     return Promise.resolve();
   }
 
+  onAddresses(): Promise<void> {
+    return Promise.resolve();
+  }
+
   beforeEnd(): Promise<void> {
     return Promise.resolve();
   }

@@ -141,7 +141,7 @@ function newResolver(
 /** What is done to the host beside the node itself, and undone at the end. */
 type HostChanges = Pick<
   TunnelChanges,
-  "begin" | "onInterface" | "beforeEnd" | "end" | "defaultRoute"
+  "begin" | "onInterface" | "onAddresses" | "beforeEnd" | "end" | "defaultRoute"
 >;
 
 /** A tunnel that only needs to be started. */
@@ -315,6 +315,7 @@ function serveReloads(
     hasInterface: !tunnel.mode.isRootless,
     hasStack: tunnel.mode.isRootless || tunnel.mode.isHybrid,
     defaultRoute: () => changes.defaultRoute,
+    onAddresses: (addresses) => changes.onAddresses(addresses),
     node: daemon.node,
     read: (text) => {
       const publicKeyOf = (privateKey: Uint8Array) => crypto.x25519PublicKey(privateKey);

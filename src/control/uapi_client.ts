@@ -148,7 +148,8 @@ function answerFields(text: string): [string, string][] {
     }
     const errno = /^-?\d{1,9}$/.test(value) ? Math.abs(Number(value)) : Errno.EPROTO;
     if (errno === 0) return fields;
-    throw new ConfigurationError(`the device answered ${errnoName(errno)}`, errno);
+    const meaning = errno === Errno.EADDRINUSE ? ": another program has that UDP port" : "";
+    throw new ConfigurationError(`the device answered ${errnoName(errno)}${meaning}`, errno);
   }
   throw malformed();
 }

@@ -8,6 +8,7 @@ import type { PeerStatus } from "../wireguard/configuration.ts";
 import { peerName } from "./key_text.ts";
 import { formatRate, sparkline } from "./rate_text.ts";
 import { batchText, byLatestHandshake, dropText, formatBytes } from "./status_text.ts";
+import { fitText, textWidth } from "./text_width.ts";
 import type { RateHistory, WatchHistory } from "./watch_history.ts";
 
 /** What a frame is drawn for. */
@@ -45,10 +46,10 @@ export function frameLines(
   return fit(lines, options);
 }
 
-function fit(lines: string[], { rows, paint }: FrameOptions): string[] {
+function fit(lines: string[], { columns, rows, paint }: FrameOptions): string[] {
   if (lines.length <= rows) return lines;
   const shown = lines.slice(0, Math.max(0, rows - 1));
-  return [...shown, paint("dim", `... ${lines.length - shown.length} more lines`)];
+  return [...shown, paint("dim", cut(`... ${lines.length - shown.length} more lines`, columns))];
 }
 
 function interfaceLines(name: string, history: WatchHistory, options: FrameOptions): string[] {
@@ -112,7 +113,7 @@ function peerTable(
   const nameOf = (peer: PeerStatus) =>
     names.get(toHex(peer.publicKey)) || peerName(peer.publicKey).slice("peer(".length, -1);
   const shown = byLatestHandshake(peers);
-  const longest = Math.max(4, ...shown.map((peer) => nameOf(peer).length));
+  const longest = Math.max(4, ...shown.map((peer) => textWidth(nameOf(peer))));
   const nameWidth = Math.min(longest, NAME_WIDTH_MAX);
   const hasBytes = columns >= COLUMNS_WITH_BYTES;
   const bytesWidth = hasBytes ? BYTES_WIDTH + 1 : 0;
@@ -131,7 +132,7 @@ function peerTable(
       `${formatRate(rate).padStart(RATE_WIDTH)} ` +
       (width === 0 ? "" : paint("cyan", sparkline(values, width)));
     const cells = [
-      fitName(nameOf(peer), nameWidth),
+      fitText(nameOf(peer), nameWidth),
       handshakeCell(peer, options),
       side(peer.rxBytes, rates.last.rx, rates.rx),
       side(peer.txBytes, rates.last.tx, rates.tx),
@@ -169,10 +170,6 @@ export function summaryLine(name: string, history: WatchHistory, nowWallNs: bigi
   const drops = history.latest?.report ? `, ${history.newDrops} dropped` : "";
   return `${name}: rx ${formatRate(rx)}, tx ${formatRate(tx)}, ` +
     `${live} of ${peers.length} peers in session${drops}`;
-}
-
-function fitName(name: string, width: number): string {
-  return name.length <= width ? name.padEnd(width) : `${name.slice(0, width - 1)}…`;
 }
 
 function cut(text: string, columns: number): string {

@@ -131,12 +131,28 @@ export async function setUpDefaultRoute(
     addPolicyRule(socket, record, { family, table: main, suppressPrefixLength: 0 });
   }
   if (families.includes(4)) heedMarks(record, plan.warn);
-  const addresses = plan.addresses.map(({ address }) => address)
-    .filter((address) => families.includes(address.length === 4 ? 4 : 6));
-  const setup = { name: plan.interfaceName, mark: table, addresses, families };
-  const problem = await setUpFirewall(record, setup);
+  const problem = await guardAddresses(record, { ...plan, table, families });
   if (problem !== null) plan.warn(problem);
   return { table, families };
+}
+
+/**
+ * Sets the firewall part of a default route, in place of that for other addresses of the tunnel.
+ * Resolves with null, or with what the user has to know.
+ */
+export function guardAddresses(
+  record: UpRecord,
+  { interfaceName, addresses, table, families }:
+    & DefaultRouteTable
+    & Pick<DefaultRoute, "interfaceName" | "addresses">,
+): Promise<string | null> {
+  return setUpFirewall(record, {
+    name: interfaceName,
+    mark: table,
+    addresses: addresses.map(({ address }) => address)
+      .filter((address) => families.includes(address.length === 4 ? 4 : 6)),
+    families,
+  });
 }
 
 /** Makes the kernel heed a packet's mark when it judges where the packet came from. */

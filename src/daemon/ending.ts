@@ -11,6 +11,8 @@ export class Ending {
   readonly #begun = Promise.withResolvers<EndReason>();
   #isBegun = false;
   #signals = 0;
+  /** Called before the process ends at once; it must not wait for anything. */
+  onHurry: () => void = () => {};
 
   get isBegun(): boolean {
     return this.#isBegun;
@@ -32,7 +34,10 @@ export class Ending {
    */
   heedSignals(): void {
     const onSignal = () => {
-      if (++this.#signals > 1) Deno.exit(1);
+      if (++this.#signals > 1) {
+        this.onHurry();
+        Deno.exit(1);
+      }
       this.begin("asked to stop by a signal", 0);
     };
     for (const signal of ["SIGINT", "SIGTERM", "SIGQUIT"] as const) {

@@ -14,7 +14,7 @@
 import { formatAddress } from "../control/address_text.ts";
 import { SetupError } from "./setup_error.ts";
 import { failureOf, findProgram, runTool } from "./system_program.ts";
-import type { IptablesProgram, UpRecord } from "./up_record.ts";
+import type { IptablesProgram, UndoStep, UpRecord } from "./up_record.ts";
 
 /** What the rules are about. */
 export interface FirewallSetup {
@@ -110,7 +110,7 @@ export function iptablesRemoval(saved: string, comment: string): string | null {
 }
 
 /**
- * Sets the rules. Resolves with null, or with what the user has to know: without them the tunnel
+ * Sets the rules, in place of earlier ones of the tunnel. Resolves with null, or with what the user has to know: without them the tunnel
  * works, but not as safely, and not where reverse path filtering is strict.
  */
 export async function setUpFirewall(
@@ -120,10 +120,12 @@ export async function setUpFirewall(
   const problems: string[] = [];
   const nft = findProgram("nft");
   if (nft !== null) {
-    record.add({ kind: "nft", table: nftTable(setup.name) });
+    const table = nftTable(setup.name);
+    const isNew = !record.steps.some((step) => step.kind === "nft" && step.table === table);
+    if (isNew) record.add({ kind: "nft", table });
     const problem = failureOf(await runTool(nft, ["-f", "-"], nftScript(setup)));
     if (problem === null) return null;
-    record.strikeLast();
+    if (isNew) record.strikeLast();
     problems.push(`nft: ${problem}`);
   }
   const problem = await setUpIptables(record, setup);
@@ -139,7 +141,10 @@ async function setUpIptables(record: UpRecord, setup: FirewallSetup): Promise<st
     const program: IptablesProgram = family === 4 ? "iptables" : "ip6tables";
     const restore = findProgram(`${program}-restore`);
     if (restore === null) return `there is neither nft nor ${program}`;
-    record.add({ kind: "iptables", program, comment: iptablesComment(setup.name) });
+    const comment = iptablesComment(setup.name);
+    const isSame = (step: UndoStep) => step.kind === "iptables" && step.program === program;
+    if (record.steps.some(isSame)) await removeIptablesRules(program, comment);
+    else record.add({ kind: "iptables", program, comment });
     const problem = failureOf(await runTool(restore, RESTORE_FLAGS, iptablesScript(setup, family)));
     if (problem !== null) return `${program}: ${problem}`;
   }

@@ -50,11 +50,11 @@ export function parseLogLevel(value: string | undefined): LogLevelName {
   return Object.hasOwn(LOWEST_LEVELS, name) ? name as LogLevelName : "error";
 }
 
-/** The level that a flag names, else LOG_LEVEL, else `info`. Throws `SetupError` for another flag. */
+/** The level that a flag names, else LOG_LEVEL, else `info`. Throws `SetupError` for another one. */
 export function chooseLogLevel(flag: string | undefined): LogLevelName {
-  if (flag === undefined) return parseLogLevel(getEnvironment("LOG_LEVEL") || "info");
-  if (Object.hasOwn(LOWEST_LEVELS, flag)) return flag as LogLevelName;
-  throw new SetupError(`"${flag}" is not a log level: expected ${LOG_LEVELS.join(", ")}`);
+  const name = (flag ?? (getEnvironment("LOG_LEVEL") || "info")).toLowerCase();
+  if (Object.hasOwn(LOWEST_LEVELS, name)) return name as LogLevelName;
+  throw new SetupError(`"${name}" is not a log level: expected ${LOG_LEVELS.join(", ")}`);
 }
 
 /** The form that `wanted` or LOG_FORMAT names. Throws `SetupError` for one that does not exist. */

@@ -58,6 +58,8 @@ export interface ReloaderOptions {
   /** Whether there is a userspace stack, beside it or alone. */
   readonly hasStack: boolean;
   readonly node: ConfigurationTarget;
+  /** Told, and waited for, when the interface has other addresses. */
+  readonly onAddresses?: (addresses: readonly Prefix[]) => Promise<void>;
   /** The default route that the interface was made with; null when it has none. */
   readonly defaultRoute?: () => DefaultRouteTable | null;
   /**
@@ -210,6 +212,9 @@ export class Reloader {
       throw error;
     }
     await change.remove();
+    if (difference.addressesAdded.length + difference.addressesRemoved.length > 0) {
+      await this.#options.onAddresses?.(applied.interface.addresses);
+    }
     return [...told, ...interfaceWords(difference, change.routes)];
   }
 

@@ -13,11 +13,12 @@
 import type { Log } from "../base/log.ts";
 import type { Hooks, NodeConfig } from "../config/types.ts";
 import { formatAddress, formatPrefix } from "../control/address_text.ts";
-import type { DeviceStatus } from "../wireguard/configuration.ts";
+import type { DeviceStatus, Prefix } from "../wireguard/configuration.ts";
 import {
   capturedEndpoints,
   type DefaultRouteTable,
   divideRoutes,
+  guardAddresses,
   mainTablePrefixes,
   setUpDefaultRoute,
 } from "./default_route.ts";
@@ -67,11 +68,14 @@ export class TunnelChanges {
   #chosenFwmark: number | null = null;
   #defaultRoute: DefaultRouteTable | null = null;
   #isComplete = false;
+  /** Resolves when the firewall is not being changed. */
+  #guarded: Promise<void> = Promise.resolve();
 
   constructor(options: TunnelChangesOptions) {
     this.#options = options;
     this.#record = UpRecord.begin(options.interfaceName, options.onRecordChange);
     this.#hooks = options.config.interface.hooks;
+    options.ending.onHurry = () => this.#tellWhatStays();
   }
 
   /** The table of the default route, once it is set up; null without one. */
@@ -120,8 +124,27 @@ export class TunnelChanges {
     }
   }
 
+  /** A reload has changed the tunnel's addresses: the firewall part follows. Does not reject. */
+  onAddresses(addresses: readonly Prefix[]): Promise<void> {
+    this.#guarded = this.#guarded.then(() => this.#guard(addresses));
+    return this.#guarded;
+  }
+
+  async #guard(addresses: readonly Prefix[]): Promise<void> {
+    const { interfaceName, ending, log } = this.#options;
+    if (this.#defaultRoute === null || ending.isBegun) return;
+    try {
+      const setup = { interfaceName, addresses, ...this.#defaultRoute };
+      const problem = await guardAddresses(this.#record, setup);
+      if (problem !== null) log.warn(problem);
+    } catch (error) {
+      this.#report(error instanceof Error ? error.message : String(error));
+    }
+  }
+
   /** While the interface still works. Does not reject. */
   async beforeEnd(): Promise<void> {
+    await this.#guarded;
     if (this.#device !== null) await this.#settled.promise;
     // PreDown comes before the state is saved, as a hook may still change it.
     const last = this.#record.steps.at(-1);
@@ -193,6 +216,16 @@ export class TunnelChanges {
     } catch (error) {
       this.#report(error instanceof Error ? error.message : String(error));
     }
+  }
+
+  /** For an end that undoes nothing. */
+  #tellWhatStays(): void {
+    if (this.#record.steps.length === 0) return;
+    const { interfaceName, log } = this.#options;
+    log.warn(
+      "ended at once: what it has changed on this machine stays until " +
+        `\`longhaul down ${interfaceName}\` or the next up`,
+    );
   }
 
   readonly #report = (problem: string) => this.#options.log.error(problem);

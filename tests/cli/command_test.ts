@@ -45,6 +45,8 @@ Deno.test("what cannot be meant ends with exit code 2, what cannot be done with 
     [["down", "a", "b"], "down takes the name"],
     [["status", "a", "b"], "status takes"],
     [["wg0", "wg1"], '"wg0 wg1" is not a command'],
+    [["up", "wg0", "--log-level", "loud"], "--log-level takes one of verbose, debug"],
+    [["up", "wg0", "--log-format=xml"], '--log-format takes one of text, json, journal, not "xml"'],
     [["-f"], "-f takes the name of an interface"],
     [["wg0", "--json"], "--json is a flag of "],
     [["sixteen-letters-"], "is not a name for an interface"],

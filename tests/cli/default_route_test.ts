@@ -155,6 +155,28 @@ routeTest("nft gets the rules of wg-quick in a table of the tunnel's own", async
   ) assert(ruleset.includes(rule), ruleset);
 });
 
+for (const hidden of [[], ["nft"]]) {
+  const program = hidden.length === 0 ? "nft" : "iptables";
+  routeTest(`with a reload the drop rules of ${program} follow the addresses`, async (net) => {
+    const space = await lonelyHost(net);
+    const before = await snapshot(space);
+    const name = net.interfaceName();
+    const file = lonelyConfig(net, name, "0.0.0.0/0, ::/0");
+    const argv = inOwnMounts(hiding(...hidden), command("up", file));
+    const up = Foreground.start(net, space, hidden.length === 0 ? command("up", file) : argv);
+    await up.says(/ is up, UDP port /);
+    Deno.writeTextFileSync(file, Deno.readTextFileSync(file).replace("10.9.0.1/32", "10.8.0.7/32"));
+    assertEquals((await longhaul(["reload", name], { namespace: space })).code, 0);
+    const rules = (await run(["nft", "list", "ruleset"], { namespace: space })).stdout;
+    assert(rules.includes("10.8.0.7") && !rules.includes("10.9.0.1"), rules);
+    up.kill("SIGTERM");
+    assertEquals(await up.ended(), 0, up.log);
+    if (program === "nft") await assertRestored(space, before);
+    const left = (await run(["nft", "list", "ruleset"], { namespace: space })).stdout;
+    assert(!left.includes("10.8.0.7"), left);
+  }, program === "iptables" ? ["iptables"] : []);
+}
+
 routeTest("packets for the tunnel's address from other interfaces are dropped", async (net) => {
   const c = await country(net);
   const name = net.interfaceName();

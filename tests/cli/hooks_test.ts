@@ -1,7 +1,7 @@
 /** PreUp, PostUp, PreDown and PostDown, as wg-quick runs them. */
 import { assert, assertEquals } from "@std/assert";
 import { requires } from "../requires.ts";
-import { run } from "../netns/command.ts";
+import { run, waitFor } from "../netns/command.ts";
 import { Net } from "../netns/net.ts";
 import { deviceIn } from "../netns/node_process.ts";
 import { newKeyPair, newPresharedKey } from "../netns/wg.ts";
@@ -234,3 +234,22 @@ Endpoint = 192.0.2.2:51820
   const withoutTables = (text: string) => text.replace(/\$ nft[\s\S]*\n\n\$/, "$");
   assertEquals(withoutTables(await snapshot(space)), withoutTables(before));
 }, ["wg", "iptables"]);
+
+hookTest("hazard 31: a second signal ends it at once, and tells what is left", async (place) => {
+  const { net, space, name, said } = place;
+  const before = await snapshot(space);
+  const file = config(place, [
+    `PostUp = echo up >>${said}`,
+    `PreDown = echo down >>${said}; test $(wc -l <${said}) -gt 2 || sleep 100`,
+  ]);
+  const up = await Foreground.up(net, space, file);
+  up.kill("SIGTERM");
+  await waitFor("PreDown runs", 5000, () => lines(said).includes("down"));
+  up.kill("SIGTERM");
+  assertEquals(await up.ended(), 1, up.log);
+  assert(up.log.includes(`stays until \`longhaul down ${name}\` or the next up`), up.log);
+  const down = await longhaul(["down", name], { namespace: space });
+  assertEquals(down.code, 0, down.stderr);
+  await assertRestored(space, before);
+  assertEquals(lines(said), ["up", "down", "down"]);
+});

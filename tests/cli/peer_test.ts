@@ -6,7 +6,7 @@ import { Net } from "../netns/net.ts";
 import { NodeProcess } from "../netns/node_process.ts";
 import { assertNoPing, pingUntilAnswered } from "../netns/traffic.ts";
 import { newKeyPair, parseDump, wg } from "../netns/wg.ts";
-import { Foreground, longhaul, writeConfig } from "./longhaul.ts";
+import { command, Foreground, longhaul, writeConfig } from "./longhaul.ts";
 
 const NEEDS = ["root", "tun", "ip", "nsenter", "ping", "wg"];
 
@@ -197,6 +197,20 @@ peerTest("what cannot be meant or done leaves file and interface as they were", 
   Deno.writeTextFileSync(scene.path, text.replace("10.9.0.1/24", "10.9.0.1/240"));
   const broken = await scene.peer("add", "x");
   assert(broken.code === 1 && /:6:11: error: Address/.test(broken.stderr), broken.stderr);
+});
+
+peerTest("a peer whose config cannot be handed over is not there afterwards", async (scene) => {
+  const before = scene.text;
+  const nowhere = await scene.peer("add", "phone", "--file", "/nonexistent/phone.conf");
+  assertEquals(nowhere.code, 1);
+  assert(nowhere.stderr.includes("removed again"), nowhere.stderr);
+  const full = await run(
+    ["sh", "-c", '"$@" >/dev/full', "sh", ...command("peer", "add", "phone", "-i", scene.path)],
+    { namespace: scene.spaces[0], mayFail: true },
+  );
+  assertEquals(full.code, 1);
+  assert(full.stderr.endsWith("ENOSPC (no space left on device)\n"), full.stderr);
+  assertEquals([scene.text, await scene.peers()], [before, []]);
 });
 
 peerTest("peers that are added at the same time get addresses of their own", async (scene) => {

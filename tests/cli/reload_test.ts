@@ -185,7 +185,11 @@ reloadTest(
   async (tunnel) => {
     const good = Deno.readTextFileSync(tunnel.files[0]);
     const secret = newKeyPair().privateKey;
-    const before = await wg(["show", tunnel.names[0], "dump"]);
+    // Without handshakes and counters, which a keepalive changes meanwhile.
+    const settings = async () =>
+      (await wg(["show", tunnel.names[0], "dump"])).stdout.split("\n")
+        .map((line) => line.split("\t").filter((_, at) => at < 4 || at > 6));
+    const before = await settings();
     const cases: [(text: string) => string, RegExp][] = [
       [(text) => text.replace("10.9.0.2/32", "10.9.0.2/33"), /conf:9:14: error: AllowedIPs/],
       [
@@ -220,7 +224,7 @@ reloadTest(
         5000,
         () => /nothing has changed/.test(tunnel.ends[0].log.slice(lines)),
       );
-      assertEquals((await wg(["show", tunnel.names[0], "dump"])).stdout, before.stdout);
+      assertEquals(await settings(), before);
       const routes = await tunnel.ip("route", "show", "dev", tunnel.names[0]);
       assert(!routes.includes("10.70"), routes);
     }

@@ -96,7 +96,10 @@ Deno.test("an answer with an error number of either sign is thrown", () => {
   for (const answer of ["errno=98\n\n", "errno=-98\n\n"]) {
     for (const read of [parseGet, checkSetAnswer]) {
       const error = assertThrows(() => read(answer), ConfigurationError);
-      assertEquals([error.errno, error.message], [98, "the device answered EADDRINUSE"]);
+      assertEquals([error.errno, error.message], [
+        98,
+        "the device answered EADDRINUSE: another program has that UDP port",
+      ]);
     }
   }
 });

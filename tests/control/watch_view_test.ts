@@ -84,9 +84,7 @@ Deno.test("no frame is wider or higher than its screen, whatever that is", () =>
     for (const rows of [1, 2, 7, 23, 100]) {
       const lines = frameLines(interfaces, options(columns, rows));
       assert(lines.length <= rows, `${lines.length} lines on ${rows}`);
-      const tooLong = lines.find((line) =>
-        line.length > Math.max(columns, "... 99 more lines".length)
-      );
+      const tooLong = lines.find((line) => line.length > columns);
       assertEquals(tooLong, undefined, `${columns} columns`);
     }
   }

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { setEnvironment } from "../../ffi/environment.ts";
-import { chooseLogFormat, parseLogLevel } from "../../src/daemon/log_setup.ts";
+import { chooseLogFormat, chooseLogLevel, parseLogLevel } from "../../src/daemon/log_setup.ts";
 import { SetupError } from "../../src/daemon/setup_error.ts";
 import { run } from "../netns/command.ts";
 import { requires } from "../requires.ts";
@@ -109,4 +109,14 @@ export JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2); exec "$@"`;
       await Deno.remove(folder, { recursive: true });
     }
   },
+});
+
+Deno.test("a level that does not exist is refused, whoever names it", () => {
+  assertEquals(chooseLogLevel("WARN"), "warn");
+  assertThrows(() => chooseLogLevel("loud"), SetupError, "expected verbose, debug");
+  setEnvironment("LOG_LEVEL", "loud");
+  assertThrows(() => chooseLogLevel(undefined), SetupError, '"loud" is not a log level');
+  setEnvironment("LOG_LEVEL", "");
+  assertEquals(chooseLogLevel(undefined), "info");
+  setEnvironment("LOG_LEVEL", undefined);
 });
