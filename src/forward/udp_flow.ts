@@ -188,7 +188,7 @@ export class UdpForward implements UdpHandler, HostFlow {
     const { host, datagramAt } = this.#owner;
     let moved = 0;
     while (this.#isReadable && !this.#isOver && moved < datagramsMax) {
-      const bytes = host.read(this.#hostSocket, datagramAt, DATAGRAM_BYTES_MAX);
+      const bytes = host.readRun(this.#hostSocket, datagramAt, DATAGRAM_BYTES_MAX);
       if (bytes === -Errno.EAGAIN) {
         this.#isReadable = false;
         break;
@@ -199,16 +199,29 @@ export class UdpForward implements UdpHandler, HostFlow {
         moved++;
         continue;
       }
-      moved++;
       this.#isReplied = true;
       this.#toPeerBytes += bytes;
-      // What the link has no room for is counted there.
-      this.#socket?.send(datagramAt, bytes);
+      moved += this.#toPeer(bytes, host.segmentBytes);
     }
     if (this.#isOver) return moved;
     if (moved > 0) this.#noteActive();
     if (this.#isReadable) this.#owner.enqueue(this);
     return moved;
+  }
+
+  /** Sends the peer what was read, datagram by datagram; how many those were. */
+  #toPeer(bytes: number, segmentBytes: number): number {
+    const { datagramAt } = this.#owner;
+    let count = 0;
+    let from = 0;
+    do {
+      const length = Math.min(segmentBytes, bytes - from);
+      // What the link has no room for is counted there.
+      this.#socket?.send(datagramAt + from, length);
+      from += length;
+      count++;
+    } while (from < bytes);
+    return count;
   }
 
   onSweep(nowMs: number): number {
