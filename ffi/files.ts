@@ -39,6 +39,7 @@ export interface FileStatus {
   /** Permission bits, 0 to 0o7777. */
   readonly mode: number;
   readonly ownerUid: number;
+  readonly ownerGid: number;
   readonly sizeBytes: number;
   /** Equal for two paths exactly when both mean the same file. */
   readonly identity: string;
@@ -67,6 +68,7 @@ function status(fd: number, path: string, flags: number, call: string): FileStat
     kind: kindOf(mode & S_IFMT),
     mode: mode & 0o7777,
     ownerUid: view.getUint32(Statx.uid, true),
+    ownerGid: view.getUint32(Statx.gid, true),
     sizeBytes: Number(view.getBigUint64(Statx.size, true)),
     identity: `${device}:${view.getBigUint64(Statx.ino, true)}`,
     modifiedNs: view.getBigInt64(Statx.mtimeSec, true) * 1_000_000_000n +
@@ -167,7 +169,8 @@ export function readTextFile(path: string, bytesMax: number): string {
 /**
  * Replaces or makes a file so that a reader, or a machine that loses power, sees the old content or
  * the new one, never a part: written beside it, synced, renamed over it. `mode` is set exactly,
- * whatever the umask. Throws SystemCallError; the file is then unchanged.
+ * whatever the umask; the owner of a file that is replaced stays, as far as this user may give files
+ * away. Throws SystemCallError; the file is then unchanged.
  */
 export function writeFileAtomic(
   path: string,
@@ -182,9 +185,11 @@ export function writeFileAtomic(
   const temporary = `${path.slice(0, slash + 1)}.${path.slice(slash + 1)}.${suffix}`;
   const flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
   const call = `open("${temporary}")`;
+  const before = fileStatus(path);
   const fd = orThrow(checked(libc().open(cString(temporary), flags, 0o600)), call);
   try {
     try {
+      if (before !== undefined) libc().fchown(fd, before.ownerUid, before.ownerGid);
       orThrow(writeAllFd(fd, bytes), `write("${temporary}")`);
       orThrow(checked(libc().fchmod(fd, mode)), `fchmod("${temporary}")`);
       orThrow(checked(libc().fsync(fd)), `fsync("${temporary}")`);

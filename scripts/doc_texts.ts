@@ -180,7 +180,7 @@ export const DROP_TEXTS: Readonly<Record<string, string>> = {
   GsoHeaderInvalid: "A super-packet whose TCP or UDP header is damaged.",
   NoRoute: "No peer has the packet's destination in its AllowedIPs.",
   NoEndpoint: "The packet's peer has no endpoint yet: it has to call first.",
-  NoKeypair: "There is no session to the peer, and no room to wait for one.",
+  NoKeypair: "The packet waited for a handshake that did not come about.",
   StagedOverflow: "Too many packets waited for a handshake; the oldest went.",
   NoBuffer: "All send buffers were in use.",
   SendFailed: "The kernel refused the datagram for good: no route, or a firewall.",

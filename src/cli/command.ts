@@ -1,9 +1,13 @@
 /** The command line: which command is meant, and what its exit code is. */
 import { parseArgs } from "@std/cli/parse-args";
+import { effectiveUserId, getEnvironment } from "../../ffi/environment.ts";
+import { SystemCallError } from "../../ffi/error.ts";
+import { Errno } from "../base/errno.ts";
 import { withoutKeyLike, withoutKeys } from "../base/redact.ts";
 import { VERSION } from "../base/version.ts";
+import { editDistance } from "../config/nearest.ts";
 import { isUserError } from "../daemon/daemon.ts";
-import { painterFor, STDOUT_FD, writeText } from "../daemon/terminal.ts";
+import { painterFor, printText, STDOUT_FD } from "../daemon/terminal.ts";
 import { type CommandSpec, Flags } from "./command_spec.ts";
 import { COMMANDS } from "./commands.ts";
 import { UsageError } from "./environment.ts";
@@ -35,9 +39,16 @@ export async function runCommand(args: readonly string[], mainUrl: string): Prom
       return EXIT_USAGE;
     }
     if (!isUserError(error)) throw error;
-    console.error(`longhaul: ${withoutKeys(error.message)}`);
+    console.error(`longhaul: ${withoutKeys(error.message)}${remedy(error)}`);
     return 1;
   }
+}
+
+/** What helps where the system has refused something to a user and nothing else is known. */
+function remedy(error: Error): string {
+  if (!(error instanceof SystemCallError) || error.fix !== undefined) return "";
+  const isRefused = error.errno === Errno.EACCES || error.errno === Errno.EPERM;
+  return isRefused && effectiveUserId() !== 0 ? ". Root may do it: call it with sudo" : "";
 }
 
 /** Takes a command line apart. Throws `UsageError` for a flag that does not exist. */
@@ -97,15 +108,19 @@ function unknownFlag(flag: string, key: string, command: CommandSpec | null): st
 function dispatch(line: CommandLine, mainUrl: string): number | Promise<number> {
   const { command, words, flags } = line;
   if (flags.has("version")) {
-    console.log(`longhaul ${VERSION}`);
+    printText(`longhaul ${VERSION}\n`);
     return 0;
   }
   const isForeground = flags.has("foreground");
+  // `help` is what people type who do not know `--help` yet; nobody calls an interface so.
+  if (command === null && words[0] === "help" && !isForeground) {
+    return dispatch(parseCommandLine([...words.slice(1), "--help"]), mainUrl);
+  }
   const isBare = command === null && words.length === 0 && !isForeground;
   if (flags.has("help") || isBare) {
     const paint = painterFor(STDOUT_FD);
     const text = command === null ? programHelp(COMMANDS, paint) : commandHelp(command, paint);
-    writeText(STDOUT_FD, text);
+    printText(text);
     return isBare && !flags.has("help") ? EXIT_USAGE : 0;
   }
   if (command === null) return runBareInterface(words, isForeground, mainUrl);
@@ -115,13 +130,43 @@ function dispatch(line: CommandLine, mainUrl: string): number | Promise<number> 
   return command.run({ words, flags, mainUrl });
 }
 
+/**
+ * Throws `UsageError` for the name of an interface that is a command, misspelt or cut short: nobody
+ * wants a node in the background for it. wg-quick means what it says.
+ */
+function checkNoCommand(word: string): void {
+  if (getEnvironment("WG_QUICK_USERSPACE_IMPLEMENTATION") !== undefined) return;
+  const behind = COMMANDS.filter(({ name }) => name.startsWith(`${word} `))
+    .map(({ name }) => name.slice(word.length + 1));
+  if (behind.length > 0) {
+    throw new UsageError(`${word} goes with another word: ${behind.join(", ")}; see --help`);
+  }
+  const meant = COMMANDS.find(({ name }) => isMisspelt(word, name));
+  if (meant === undefined) return;
+  throw new UsageError(
+    `"${word}" is not a command; did you mean ${meant.name}? ` +
+      `An interface of that name is made by -f ${word}`,
+  );
+}
+
+/** Names of interfaces are short, so only the smallest slip counts: one character, or two swapped. */
+function isMisspelt(word: string, name: string): boolean {
+  if (word.length < 3 || !/^[a-z]+$/.test(word)) return false;
+  if (editDistance(word, name) === 1) return true;
+  const sorted = (text: string) => [...text].sort().join("");
+  return editDistance(word, name) === 2 && sorted(word) === sorted(name);
+}
+
 /** `longhaul [-f] INTERFACE`, as wireguard-go is called. */
 function runBareInterface(
   words: readonly string[],
   isForeground: boolean,
   mainUrl: string,
 ): Promise<number> {
-  if (words.length === 1) return runInterface(words[0], isForeground, mainUrl);
+  if (words.length === 1) {
+    if (!isForeground) checkNoCommand(words[0]);
+    return runInterface(words[0], isForeground, mainUrl);
+  }
   throw new UsageError(
     words.length === 0
       ? "-f takes the name of an interface"

@@ -1,5 +1,5 @@
 /** `longhaul completions SHELL`: a script that teaches a shell the commands, flags and names. */
-import { STDOUT_FD, writeText } from "../daemon/terminal.ts";
+import { printText } from "../daemon/terminal.ts";
 import type { CommandSpec } from "./command_spec.ts";
 import { bashCompletion } from "./completion_bash.ts";
 import { fishCompletion } from "./completion_fish.ts";
@@ -30,7 +30,7 @@ export function completionsCommand(commandsOf: () => readonly CommandSpec[]): Co
       if (make === undefined) {
         throw new UsageError(`completions takes bash, zsh or fish, not "${shell}"`);
       }
-      writeText(STDOUT_FD, make(commandsOf()));
+      printText(make(commandsOf()));
       return 0;
     },
   };

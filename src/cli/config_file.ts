@@ -16,7 +16,7 @@ import { UsageError } from "./environment.ts";
 /** Where the file of a bare name is. */
 const CONFIG_FOLDER = "/etc/wireguard";
 /** 130,000 allowed IPs take some 5 MB. */
-const CONFIG_BYTES_MAX = 64 * 1024 * 1024;
+export const CONFIG_BYTES_MAX = 64 * 1024 * 1024;
 
 /** A config file and the interface that it is for. */
 export interface ConfigPlace {

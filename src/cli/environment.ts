@@ -11,6 +11,12 @@ export const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] 
   ["NO_COLOR", "no colours, also on a terminal (no-color.org)"],
   ["WG_HIDE_KEYS", "never shows private and preshared keys in status and show"],
   [
+    "WG_ENDPOINT_RESOLUTION_RETRIES",
+    "for set and setconf: how often a name is asked for while\nthe resolver has trouble, 15 or another number or infinity",
+  ],
+  ["XDG_STATE_HOME", "where up without a file keeps keys and config (not for root)"],
+  ["XDG_RUNTIME_DIR", "where control sockets are where /var/run/wireguard is closed"],
+  [
     "LONGHAUL_ENCRYPTORS",
     "for INTERFACE: 0 encrypts in the data plane's own thread, 1 in another\none, auto chooses by the number of cores",
   ],

@@ -32,8 +32,8 @@ export function programHelp(commands: readonly CommandSpec[], paint: Painter): s
     `${title("Examples")}\n${table(exampleRows(FIRST_EXAMPLES))}`,
     `${title("Commands")}\n${table(rows)}`,
     "COMMAND --help tells more of a command. FILE is path/to/NAME.conf in wg-quick's format; NAME\n" +
-    "alone means /etc/wireguard/NAME.conf. up stays in the foreground; INTERFACE goes to the\n" +
-    "background unless -f (--foreground) is given.",
+    "alone means /etc/wireguard/NAME.conf, or what up has made. up stays in the foreground; INTERFACE\n" +
+    "goes to the background unless -f (--foreground) is given.",
     `${title("Environment")}\n${table(ENVIRONMENT)}`,
     `${title("Exit codes")}\n${table(EXIT_CODES)}`,
   ].join("\n\n") + "\n";

@@ -14,6 +14,7 @@ import { KEY_BYTES } from "../wireguard/constants.ts";
 import type { DeviceChange, SocketAddress } from "../wireguard/configuration.ts";
 import type { CommandSpec } from "./command_spec.ts";
 import { changeDevice, readDevice, zoneIndex } from "./device_client.ts";
+import { warnIfOpen } from "./key_file.ts";
 import { resolveEndpoint } from "./resolve_endpoints.ts";
 import { wipeStatus } from "./show_command.ts";
 
@@ -79,6 +80,7 @@ export const syncconfCommand = loadCommand(
 );
 
 async function load(name: string, path: string, makeChange: MakeChange): Promise<number> {
+  warnIfOpen(path);
   const { device, errors } = parseDeviceFile(readTextFile(path, FILE_BYTES_MAX), path, zoneIndex);
   for (const error of errors) console.error(formatDiagnostic(error));
   if (device === null) return 1;

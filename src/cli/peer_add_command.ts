@@ -5,38 +5,31 @@
  * The peer's private key is printed, or written to a file, and kept nowhere here.
  */
 import { hostName } from "../../ffi/environment.ts";
-import { exists, writeFileAtomic } from "../../ffi/files.ts";
+import { exists } from "../../ffi/files.ts";
 import { systemRandom } from "../../ffi/random.ts";
 import { isNamed } from "../config/device_change.ts";
-import { Diagnostics } from "../config/diagnostic.ts";
+import { Diagnostics, quote } from "../config/diagnostic.ts";
 import { appendPeer } from "../config/edit.ts";
 import { overlaps } from "../config/next_address.ts";
-import {
-  formatOtherEnd,
-  KEEPALIVE_SECONDS,
-  type OtherEnd,
-  withoutComments,
-} from "../config/other_end.ts";
+import { formatOtherEnd, KEEPALIVE_SECONDS, type OtherEnd } from "../config/other_end.ts";
 import { networksOf, type PeerPlace, placePeer } from "../config/peer_address.ts";
 import { servedPrefixes } from "../config/serve.ts";
 import type { NamedEndpoint, NodeConfig } from "../config/types.ts";
 import { ConfigValue, readEndpoint } from "../config/value.ts";
-import { formatAddress, formatPrefix, parsePrefix } from "../control/address_text.ts";
+import { formatPrefix, parsePrefix } from "../control/address_text.ts";
 import { formatKeyBase64 } from "../control/key_text.ts";
 import { cleanName } from "../control/peer_names.ts";
-import { qrText } from "../control/qr_text.ts";
 import type { NoiseCrypto } from "../crypto/noise_crypto.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
 import { SetupError } from "../daemon/setup_error.ts";
-import { hasColour, isScreen, STDOUT_FD, writeText } from "../daemon/terminal.ts";
 import { wipe } from "../wireguard/bytes.ts";
 import type { PeerChange, Prefix, SocketAddress } from "../wireguard/configuration.ts";
 import { KEY_BYTES } from "../wireguard/constants.ts";
 import { clampPrivateKey } from "../wireguard/noise.ts";
 import type { CommandSpec, Flags } from "./command_spec.ts";
-import { readDevice } from "./device_client.ts";
-import { completeEndpoint, endpointText, guessAddress } from "./endpoint_here.ts";
+import { endpointOfHere } from "./endpoint_here.ts";
 import { UsageError } from "./environment.ts";
+import { deliver } from "./other_end_output.ts";
 import {
   editPeerFile,
   findPeerFile,
@@ -45,9 +38,6 @@ import {
   readPeerFile,
 } from "./peer_file.ts";
 import { resolveEndpoint } from "./resolve_endpoints.ts";
-import { wipeStatus } from "./show_command.ts";
-
-const FILE_MODE = 0o600;
 
 export const peerAddCommand: CommandSpec = {
   name: "peer add",
@@ -108,7 +98,7 @@ async function runPeerAdd(name: string, flags: Flags): Promise<number> {
     : null;
   const keys = newKeys(crypto);
   try {
-    const place = addToFile(file, wanted, keys, address);
+    const place = await addToFile(file, wanted, keys, address);
     const text = formatOtherEnd(otherEnd(wanted, keys, place, {
       name: `${hostName()} ${file.interfaceName}`,
       publicKey: crypto.x25519PublicKey(config.device.privateKey),
@@ -133,7 +123,9 @@ function readWanted(text: string, flags: Flags): Wanted {
     .filter((item) => item !== "").map((item) => {
       const prefix = parsePrefix(item);
       if (prefix !== null) return prefix;
-      throw new UsageError(`--allowed-ips: expected prefixes such as 10.0.0.0/24, found "${item}"`);
+      throw new UsageError(
+        `--allowed-ips: expected prefixes such as 10.0.0.0/24, found ${quote(item)}`,
+      );
     });
   const endpoint = flags.text("endpoint");
   if (endpoint === undefined) return { name, asked, endpoint: null, endpointText: "" };
@@ -156,14 +148,14 @@ function newKeys(crypto: NoiseCrypto): PeerKeys {
 }
 
 /** Puts the peer into the file and the running interface; returns where it is. */
-function addToFile(
+async function addToFile(
   file: PeerFile,
   wanted: Wanted,
   keys: PeerKeys,
   address: SocketAddress | null,
-): PeerPlace {
+): Promise<PeerPlace> {
   let place: PeerPlace | null = null;
-  editPeerFile(file, ({ text, config }) => {
+  await editPeerFile(file, ({ text, config }) => {
     checkNew(config, wanted);
     place = placePeer(config, wanted.asked);
     if (place === null) throw noRoom(config, file.path);
@@ -237,67 +229,4 @@ function otherEnd(
 ): OtherEnd {
   const listenPort = endpoint?.port ?? null;
   return { name, privateKey, presharedKey, addresses, listenPort, here };
-}
-
-/** Where the other end calls this one, as far as it can be known; says what is doubtful. */
-function endpointOfHere(
-  file: PeerFile,
-  config: NodeConfig,
-  given: string | undefined,
-): string | null {
-  const port = portOfHere(file, config);
-  if (port === 0) {
-    if (given !== undefined && /:\d{1,5}$/.test(given) && !/^[0-9a-fA-F:]*$/.test(given)) {
-      return completeEndpoint(given, 0);
-    }
-    console.error(
-      "longhaul: its config has no Endpoint: this end's port is not known. " +
-        `Set ListenPort in ${file.path}, or say --endpoint-here HOST:PORT`,
-    );
-    return null;
-  }
-  if (given !== undefined) return completeEndpoint(given, port);
-  const guess = guessAddress(file.interfaceName, config.device.fwmark ?? 0);
-  if (guess === null) {
-    console.error(
-      "longhaul: its config has no Endpoint: this machine has no default route to tell its " +
-        "address by. Say --endpoint-here HOST",
-    );
-    return null;
-  }
-  if (guess.isPrivate) {
-    console.error(
-      `longhaul: ${formatAddress(guess.address)} is a private address, reached from its own ` +
-        "network alone: for peers elsewhere say --endpoint-here HOST, with the port " +
-        `${port}/udp forwarded to this machine`,
-    );
-  }
-  return endpointText(guess.address, port);
-}
-
-function portOfHere(file: PeerFile, config: NodeConfig): number {
-  if (!file.isLive) return config.device.listenPort ?? 0;
-  const status = readDevice(file.interfaceName);
-  wipeStatus(status);
-  return status.listenPort;
-}
-
-/** Prints or writes the config of the other end. */
-function deliver(text: string, output: string | undefined, qrAlone: boolean): void {
-  if (output !== undefined) {
-    writeFileAtomic(output, text, FILE_MODE);
-    console.error(`longhaul: ${output} is the config of the other end; it holds its private key`);
-    return;
-  }
-  if (!qrAlone) writeText(STDOUT_FD, text);
-  if (!qrAlone && !isScreen(STDOUT_FD)) return;
-  const code = qrText(withoutComments(text), { colour: hasColour(STDOUT_FD) });
-  if (code !== null) {
-    writeText(STDOUT_FD, (qrAlone ? "" : "\n") + code);
-    return;
-  }
-  console.error(
-    "longhaul: the config is too long for a QR code: too many prefixes lead to this end",
-  );
-  if (qrAlone) writeText(STDOUT_FD, text);
 }

@@ -2,9 +2,12 @@
  * The config file that peers are added to and removed from: which one it is, and how a change gets
  * into it and into the running interface, both or neither.
  */
-import { formatDiagnostic } from "../config/diagnostic.ts";
+import { formatDiagnostic, quote } from "../config/diagnostic.ts";
 import { modeWarning } from "../config/file_name.ts";
 import type { NodeConfig, PeerConfig } from "../config/types.ts";
+import { nodeDifference } from "../config/node_difference.ts";
+import { isPartOfEverything } from "../daemon/default_route.ts";
+import { InterfaceChange } from "../daemon/interface_change.ts";
 import { liveInterfaces } from "../daemon/paths.ts";
 import { SetupError } from "../daemon/setup_error.ts";
 import {
@@ -18,12 +21,18 @@ import { withFolderLock } from "../../ffi/file_lock.ts";
 import { formatKeyBase64 } from "../control/key_text.ts";
 import { suggestion } from "../config/nearest.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
-import type { DeviceChange } from "../wireguard/configuration.ts";
+import type { DeviceChange, Prefix } from "../wireguard/configuration.ts";
 import type { FlagSpec } from "./command_spec.ts";
 import { type ConfigPlace, findConfig, parseConfigText } from "./config_file.ts";
 import { changeDevice } from "./device_client.ts";
 import { DEFAULT_INTERFACE, defaultConfigPath } from "./first_config.ts";
-import { configOfTunnel, reloadTunnel, tunnelsWithConfig } from "./reload_command.ts";
+import {
+  configOfTunnel,
+  isServiceCopy,
+  reloadFromText,
+  reloadTunnel,
+  tunnelsWithConfig,
+} from "./reload_command.ts";
 
 const CONFIG_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -39,8 +48,10 @@ export const INTERFACE_FLAG: FlagSpec = {
 export interface PeerFile extends ConfigPlace {
   /** Whether something runs under the interface's name. */
   readonly isLive: boolean;
-  /** Whether it is this program's `up` with this file. */
+  /** Whether it is this program's `up` with this file, or with a copy of it. */
   readonly isOwn: boolean;
+  /** Whether it is a service that has a copy of the file and cannot read the file itself. */
+  readonly isCopy: boolean;
 }
 
 /** The file that is meant. Throws `SetupError` when there is none, or none that stands out. */
@@ -50,20 +61,23 @@ export function findPeerFile(wanted: string | undefined): PeerFile {
   const isLive = liveInterfaces().includes(interfaceName);
   const running = isLive ? configOfTunnel(interfaceName) : null;
   const isPath = wanted !== undefined && wanted.includes("/");
-  const path = running !== null && !isPath ? running : canonicalPath(place.path) ?? place.path;
+  // What systemd hands to a service is a copy; the file to edit is the one that it was made from.
+  const isCopy = running !== null && isServiceCopy(running);
+  const isHere = running !== null && !isCopy && !isPath;
+  const path = isHere ? running : canonicalPath(place.path) ?? place.path;
   if (!exists(path)) throw new SetupError(`There is no config file ${path}`);
-  return { path, interfaceName, isLive, isOwn: running === path };
+  return { path, interfaceName, isLive, isOwn: running === path || isCopy, isCopy };
 }
 
 function onlyPlace(): ConfigPlace {
-  const names = tunnelsWithConfig();
+  const { names, hint } = tunnelsWithConfig();
   if (names.length === 1) return findConfig(names[0]);
   const path = defaultConfigPath();
   const hasDefault = path !== null && exists(path);
   if (names.length === 0 && hasDefault) return { path, interfaceName: DEFAULT_INTERFACE };
   throw new SetupError(
     names.length === 0
-      ? "There is no tunnel yet: make one (longhaul up), or name its file (--interface FILE)"
+      ? `There is no tunnel yet: make one (longhaul up), or name its file (--interface FILE)${hint}`
       : `Which one: ${names.join(", ")}? Say it with --interface`,
   );
 }
@@ -100,19 +114,23 @@ export interface PeerEdit {
  * running interface refuses, the file is as it was. Throws `SetupError`. What is worth knowing goes
  * to standard error.
  */
-export function editPeerFile(file: PeerFile, edit: (read: ReadFile) => PeerEdit): void {
+export async function editPeerFile(
+  file: PeerFile,
+  edit: (read: ReadFile) => PeerEdit,
+): Promise<void> {
   const folder = file.path.slice(0, file.path.lastIndexOf("/")) || "/";
-  withFolderLock(folder, () => {
+  await withFolderLock(folder, async () => {
     const read = readPeerFile(file);
     const { text, change } = edit(read);
     // What comes out has to be a config again.
-    parse(text, file.path);
+    const after = parse(text, file.path);
     const mode = fileStatus(file.path)?.mode ?? 0o600;
     const warning = modeWarning(file.path, mode);
     if (warning !== null) console.error(`longhaul: warning: ${warning}`);
     writeFileAtomic(file.path, text, mode);
     try {
-      applyEdit(file, change);
+      if (file.isLive && !file.isOwn) await changeForeign(file, read.config, after, change);
+      else applyEdit(file);
     } catch (error) {
       writeFileAtomic(file.path, read.text, mode);
       throw error;
@@ -120,21 +138,16 @@ export function editPeerFile(file: PeerFile, edit: (read: ReadFile) => PeerEdit)
   });
 }
 
-function applyEdit(file: PeerFile, change: DeviceChange): void {
+/** Has our own `up` load the file again. */
+function applyEdit(file: PeerFile): void {
   const { interfaceName, path } = file;
   if (!file.isLive) {
     console.error(`longhaul: ${path} is changed; ${interfaceName} is not up`);
     return;
   }
-  if (!file.isOwn) {
-    changeDevice(interfaceName, change);
-    console.error(
-      `longhaul: ${path} and the running ${interfaceName} are changed; ` +
-        "its routes are yours to change: another program, or another file, runs it",
-    );
-    return;
-  }
-  const reloaded = reloadTunnel(interfaceName, path);
+  const reloaded = file.isCopy
+    ? reloadFromText(interfaceName, path)
+    : reloadTunnel(interfaceName, path);
   if (reloaded === "foreign") throw new SetupError(`${interfaceName} has just ended`);
   if (reloaded.errors.length > 0) {
     throw new SetupError(`${interfaceName} refuses: ${reloaded.errors.join("\n")}`);
@@ -143,19 +156,48 @@ function applyEdit(file: PeerFile, change: DeviceChange): void {
   console.error(`longhaul: ${path} and the running ${interfaceName} are changed`);
 }
 
+/**
+ * Changes a device that another program runs, or our own with another file, and the routes into it.
+ * What is refused takes back what was added.
+ */
+async function changeForeign(
+  { interfaceName, path }: PeerFile,
+  before: NodeConfig,
+  after: NodeConfig,
+  change: DeviceChange,
+): Promise<void> {
+  const difference = nodeDifference(before, after);
+  const { table } = after.interface;
+  const isOwn = (route: Prefix) => table !== "auto" || !isPartOfEverything(route);
+  using routes = new InterfaceChange(interfaceName, {
+    ...difference,
+    routesAdded: difference.routesAdded.filter(isOwn),
+  }, after);
+  await routes.add();
+  try {
+    changeDevice(interfaceName, change);
+  } catch (error) {
+    routes.takeBack();
+    throw error;
+  }
+  await routes.remove();
+  console.error(`longhaul: ${path} and the running ${interfaceName} are changed`);
+  if (difference.routesAdded.every(isOwn)) return;
+  console.error("longhaul: warning: the default route comes with the next start of the interface");
+}
+
 /** The peer that a name or a public key means. Throws `SetupError` when there is none. */
 export function findPeer(config: NodeConfig, nameOrKey: string): PeerConfig {
   const { peers } = config.device;
   const named = peers.filter(({ friendlyName }) => friendlyName === nameOrKey);
   if (named.length > 1) {
-    const keys = named.map(({ publicKey }) => formatKeyBase64(publicKey)).join(" or ");
     throw new SetupError(
-      `${named.length} peers are called ${nameOrKey}: name one by its key, ${keys}`,
+      `${named.length} peers are called ${nameOrKey}: say which by its public key (peer list)`,
     );
   }
   const found = named[0] ??
     peers.find(({ publicKey }) => formatKeyBase64(publicKey) === nameOrKey);
   if (found !== undefined) return found;
   const known = peers.flatMap(({ friendlyName }) => friendlyName ?? []);
-  throw new SetupError(`There is no peer ${nameOrKey}${suggestion(nameOrKey, known)}`);
+  throw new SetupError(`There is no peer ${quote(nameOrKey)}${suggestion(nameOrKey, known)}`);
 }

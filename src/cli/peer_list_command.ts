@@ -5,6 +5,7 @@ import type { PeerConfig } from "../config/types.ts";
 import { formatPrefix, formatSocketAddress } from "../control/address_text.ts";
 import { formatKeyBase64 } from "../control/key_text.ts";
 import { formatAge, formatBytes } from "../control/status_text.ts";
+import { printText } from "../daemon/terminal.ts";
 import { toHex } from "../wireguard/bytes.ts";
 import type { PeerStatus } from "../wireguard/configuration.ts";
 import type { CommandSpec } from "./command_spec.ts";
@@ -54,13 +55,12 @@ function runPeerList(wanted: string | undefined, isJson: boolean): number {
   const peers = [...saved, ...others];
   if (isJson) {
     const { interfaceName, path, isLive } = file;
-    console.log(
-      JSON.stringify({ interface: interfaceName, file: path, isUp: isLive, peers }, null, 2),
-    );
+    const content = { interface: interfaceName, file: path, isUp: isLive, peers };
+    printText(`${JSON.stringify(content, null, 2)}\n`);
   } else if (peers.length === 0) {
     console.error(`longhaul: ${file.path} has no peers; add one: longhaul peer add NAME`);
   } else {
-    console.log(tableOf(peers));
+    printText(`${tableOf(peers)}\n`);
   }
   return 0;
 }

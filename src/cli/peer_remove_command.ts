@@ -15,8 +15,8 @@ export const peerRemoveCommand: CommandSpec = {
   run: ({ words, flags }) => runPeerRemove(words[0], flags.text("interface")),
 };
 
-function runPeerRemove(nameOrKey: string, wanted: string | undefined): number {
-  editPeerFile(findPeerFile(wanted), ({ text, config }) => {
+async function runPeerRemove(nameOrKey: string, wanted: string | undefined): Promise<number> {
+  await editPeerFile(findPeerFile(wanted), ({ text, config }) => {
     const { publicKey } = findPeer(config, nameOrKey);
     return {
       text: removePeer(text, formatKeyBase64(publicKey)),

@@ -3,6 +3,7 @@ import { readToEnd } from "../../ffi/files.ts";
 import { formatKeyBase64, KEY_TEXT_LENGTH, parseKeyBase64 } from "../control/key_text.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
 import { SetupError } from "../daemon/setup_error.ts";
+import { printText } from "../daemon/terminal.ts";
 import { wipe } from "../wireguard/bytes.ts";
 import type { CommandSpec } from "./command_spec.ts";
 
@@ -32,6 +33,6 @@ function runPubkey(): number {
   }
   const publicKey = selectNoiseCrypto().crypto.x25519PublicKey(key);
   wipe(key);
-  console.log(formatKeyBase64(publicKey));
+  printText(`${formatKeyBase64(publicKey)}\n`);
   return 0;
 }

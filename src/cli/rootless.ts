@@ -94,6 +94,8 @@ function formatService(service: LocalService): string {
 
 /** What `up` changes on the host beside the node itself, in this mode: nothing. */
 export class NoHostChanges {
+  readonly defaultRoute = null;
+
   begin(): Promise<void> {
     return Promise.resolve();
   }

@@ -1,5 +1,5 @@
 /** `longhaul service install|remove`: a tunnel that systemd starts, watches and restarts. */
-import { environmentList } from "../../ffi/environment.ts";
+import { effectiveUserId, environmentList } from "../../ffi/environment.ts";
 import {
   canonicalPath,
   exists,
@@ -13,7 +13,8 @@ import { runProgram } from "../../ffi/run_program.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
 import { wipeKeys } from "../config/device_change.ts";
 import { SetupError } from "../daemon/setup_error.ts";
-import { STDOUT_FD, writeText } from "../daemon/terminal.ts";
+import { findProgram } from "../daemon/system_program.ts";
+import { printText } from "../daemon/terminal.ts";
 import type { CommandInput, CommandSpec, FlagSpec } from "./command_spec.ts";
 import { type ConfigPlace, findConfig, readConfig } from "./config_file.ts";
 import { UsageError } from "./environment.ts";
@@ -56,8 +57,8 @@ export const serviceInstallCommand: CommandSpec = {
     ["service install wg0 --no-start", "the same, from the next boot on"],
   ],
   about: `Two units
-  longhaul@NAME        a user of its own with CAP_NET_ADMIN and /dev/net/tun, nothing else. It gets a
-                       copy of its config at the start: after a change, restart it.
+  longhaul@NAME        a user of its own with CAP_NET_ADMIN and /dev/net/tun, nothing else; what is
+                       changed in its config reaches it by systemctl reload or longhaul reload
   longhaul-quick@NAME  root, for a config with hooks, DNS, SaveConfig, a default route, or a port
                        below 1024
 The one that fits is taken, and why is said. Deno, the program and its modules are copied to
@@ -93,6 +94,7 @@ function placeOf({ flags }: CommandInput): Place {
 async function runInstall(input: CommandInput): Promise<number> {
   const { words, flags, mainUrl } = input;
   const place = placeOf(input), { root } = place;
+  checkRights(place, "install");
   const config = findServiceConfig(words[0], root);
   const reasons = whyRoot(config, root);
   if (reasons === null) return USER_ERROR;
@@ -108,6 +110,18 @@ async function runInstall(input: CommandInput): Promise<number> {
   writeUnits(root, unit, config);
   await enable(place, `${unit}${config.interfaceName}.service`, flags.has("no-start"));
   return 0;
+}
+
+/** Says what is missing before anything is done. */
+function checkRights({ root }: Place, what: string): void {
+  if (root === "" && effectiveUserId() !== 0) {
+    throw new SetupError(`service ${what} needs root: call it with sudo`);
+  }
+  if (findProgram("systemctl") === null) {
+    throw new SetupError(
+      "There is no systemctl here: this machine has no systemd to start tunnels",
+    );
+  }
 }
 
 /** With a folder for a root, the name of a config means one below it. */
@@ -158,6 +172,7 @@ async function enable(place: Place, service: string, isLater: boolean): Promise<
 
 async function runRemove(input: CommandInput): Promise<number> {
   const place = placeOf(input), { root } = place;
+  checkRights(place, "remove");
   const name = findConfig(input.words[0]).interfaceName;
   const services = UNITS.map((unit) => `${unit}${name}.service`);
   const installed = services.filter((service) => enabledServices(root).includes(service));
@@ -203,7 +218,7 @@ function isRunning({ root }: Place): boolean {
 async function systemctl({ root }: Place, args: readonly string[]): Promise<void> {
   const where = root === "" ? [] : [`--root=${root}`];
   const result = await runProgram({
-    program: "systemctl",
+    program: findProgram("systemctl") ?? "systemctl",
     args: [...where, "--no-ask-password", ...args],
     environment: environmentList(),
     timeoutMs: SYSTEMCTL_TIMEOUT_MS,
@@ -213,5 +228,5 @@ async function systemctl({ root }: Place, args: readonly string[]): Promise<void
 }
 
 function tell(text: string): void {
-  writeText(STDOUT_FD, `${text}\n`);
+  printText(`${text}\n`);
 }

@@ -54,9 +54,17 @@ export function reasonsForRoot(config: NodeConfig): string[] {
 }
 
 /** The command line of a service; `config` is the path as the unit writes it. */
-export function startCommand({ libraryFolder }: UnitOptions, config: string): string {
+export function startCommand(options: UnitOptions, config: string): string {
+  return `${program(options)} up ${config}`;
+}
+
+function reloadCommand(options: UnitOptions, config: string): string {
+  return `${program(options)} reload %i --file ${config}`;
+}
+
+function program({ libraryFolder }: UnitOptions): string {
   const run = `${libraryFolder}/deno run --no-prompt --cached-only --allow-ffi`;
-  return `${run} ${libraryFolder}/main.ts up ${config}`;
+  return `${run} ${libraryFolder}/main.ts`;
 }
 
 /** Variables of both units. */
@@ -69,8 +77,12 @@ export function sandboxedUnit(options: UnitOptions): string {
   return [
     ...head("sandboxed"),
     ...service(options, "%d/%i.conf"),
-    ...comment("The config is read by systemd, and is for this process alone."),
+    ...comment(
+      "The config is read by systemd, and is for this process alone; a changed one is sent",
+    ),
+    "# to it by a command outside of the sandbox.",
     `LoadCredential=%i.conf:${CONFIG_FOLDER}/%i.conf`,
+    `ExecReload=+${reloadCommand(options, `${CONFIG_FOLDER}/%i.conf`)}`,
     ...comment("One user for all instances: they share the folder of the control sockets."),
     "DynamicUser=yes",
     "User=longhaul",
@@ -96,6 +108,7 @@ export function rootUnit(options: UnitOptions): string {
   return [
     ...head("root"),
     ...service(options, `${CONFIG_FOLDER}/%i.conf`),
+    "ExecReload=/bin/kill -HUP $MAINPID",
     ...comment("Hooks may do anything, so little is taken from them."),
     ...ROOT_HARDENING,
     ...tail(),
@@ -105,7 +118,12 @@ export function rootUnit(options: UnitOptions): string {
 /** A drop-in for an instance whose config is elsewhere. */
 export function configDropIn(options: UnitOptions, unit: string, path: string): string {
   const lines = unit === SANDBOXED_UNIT
-    ? ["LoadCredential=", `LoadCredential=%i.conf:${escapePath(path)}`]
+    ? [
+      "LoadCredential=",
+      `LoadCredential=%i.conf:${escapePath(path)}`,
+      "ExecReload=",
+      `ExecReload=+${reloadCommand(options, escapePath(path))}`,
+    ]
     : ["ExecStart=", `ExecStart=${startCommand(options, escapePath(path))}`];
   return ["[Service]", ...lines, ""].join("\n");
 }
@@ -136,7 +154,6 @@ function service(options: UnitOptions, config: string): string[] {
     "Type=notify",
     "NotifyAccess=main",
     `ExecStart=${startCommand(options, config)}`,
-    "ExecReload=/bin/kill -HUP $MAINPID",
     ...serviceEnvironment(options).map((entry) => `Environment=${entry}`),
     "WatchdogSec=20",
     "Restart=on-failure",
@@ -175,7 +192,8 @@ const SANDBOX = [
   "LockPersonality=yes",
   "RemoveIPC=yes",
   "SystemCallArchitectures=native",
-  "SystemCallFilter=@system-service",
+  // V8 guards its code pages by protection keys where the processor has them.
+  "SystemCallFilter=@system-service pkey_alloc pkey_free pkey_mprotect",
   "SystemCallErrorNumber=EPERM",
   "UMask=0077",
 ];

@@ -9,6 +9,7 @@ import { formatShowField, SHOW_FIELDS, type ShownDevice } from "../control/wg_sh
 import type { NoiseCrypto } from "../crypto/noise_crypto.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
 import { liveInterfaces } from "../daemon/paths.ts";
+import { printText } from "../daemon/terminal.ts";
 import { wipe } from "../wireguard/bytes.ts";
 import type { DeviceStatus } from "../wireguard/configuration.ts";
 import type { CommandSpec } from "./command_spec.ts";
@@ -42,7 +43,7 @@ function runShow(which: string, field: string | undefined): number {
   if (which === "interfaces") {
     if (field !== undefined) throw new UsageError("show interfaces takes no field");
     const names = liveInterfaces();
-    if (names.length > 0) console.log(names.join(" "));
+    if (names.length > 0) printText(`${names.join(" ")}\n`);
     return 0;
   }
   const { crypto } = selectNoiseCrypto();
@@ -108,5 +109,5 @@ export function wipeStatus({ privateKey, peers }: DeviceStatus): void {
 }
 
 function print(text: string): void {
-  if (text !== "") console.log(text.endsWith("\n") ? text.slice(0, -1) : text);
+  if (text !== "") printText(text.endsWith("\n") ? text : `${text}\n`);
 }

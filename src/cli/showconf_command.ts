@@ -1,5 +1,6 @@
 /** `longhaul showconf NAME`: a running interface as a config file, keys included, as `wg showconf`. */
 import { formatShowConf } from "../control/wg_show.ts";
+import { printText } from "../daemon/terminal.ts";
 import type { CommandSpec } from "./command_spec.ts";
 import { readDevice, zoneName } from "./device_client.ts";
 import { wipeStatus } from "./show_command.ts";
@@ -18,6 +19,6 @@ function runShowconf(name: string): number {
   const status = readDevice(name);
   const text = formatShowConf({ status, publicKey: null, interfaceName: zoneName });
   wipeStatus(status);
-  console.log(text.slice(0, -1));
+  printText(text);
   return 0;
 }

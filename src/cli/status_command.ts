@@ -13,7 +13,7 @@ import { formatStatus } from "../control/status_text.ts";
 import type { NoiseCrypto } from "../crypto/noise_crypto.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
 import { liveInterfaces } from "../daemon/paths.ts";
-import { STDERR_FD, STDOUT_FD, writeText } from "../daemon/terminal.ts";
+import { printText, STDERR_FD, writeText } from "../daemon/terminal.ts";
 import { wipe } from "../wireguard/bytes.ts";
 import type { DeviceStatus } from "../wireguard/configuration.ts";
 import type { CommandInput, CommandSpec } from "./command_spec.ts";
@@ -91,8 +91,8 @@ function intervalMs(text: string | undefined): number {
 
 function showOnce(name: string | undefined, isJson: boolean, withFlows: boolean): number {
   const { interfaces, failures } = look(name, withFlows);
-  if (isJson) writeText(STDOUT_FD, jsonText(interfaces, 2) + "\n");
-  else if (interfaces.length > 0) writeText(STDOUT_FD, interfaces.map(statusText).join("\n"));
+  if (isJson) printText(jsonText(interfaces, 2) + "\n");
+  else if (interfaces.length > 0) printText(interfaces.map(statusText).join("\n"));
   else if (failures.length === 0) writeText(STDERR_FD, "longhaul: no interface is up\n");
   for (const failure of failures) writeText(STDERR_FD, `longhaul: ${failure}\n`);
   for (const { status } of interfaces) wipeKeys(status);

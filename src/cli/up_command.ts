@@ -25,6 +25,7 @@ import { Ending } from "../daemon/ending.ts";
 import { EndpointResolver, type FoundEndpoint } from "../daemon/endpoint_resolver.ts";
 import { defaultRouteMtu, endpointMtus, tunnelMtu } from "../daemon/interface_mtu.ts";
 import { isPartOfEverything } from "../daemon/default_route.ts";
+import { HangUp } from "../daemon/hang_up.ts";
 import { interfaceExists } from "../daemon/interface_setup.ts";
 import { announce, chooseLogLevel, setUpLog } from "../daemon/log_setup.ts";
 import { currentNameServers, OuterResolver } from "../daemon/outer_resolver.ts";
@@ -37,7 +38,13 @@ import type { SocketAddress } from "../wireguard/configuration.ts";
 import { equalBytes, wipe } from "../wireguard/bytes.ts";
 import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
 import type { CommandInput, CommandSpec } from "./command_spec.ts";
-import { type ConfigPlace, findConfig, parseConfigFile, readConfig } from "./config_file.ts";
+import {
+  type ConfigPlace,
+  findConfig,
+  parseConfigFile,
+  parseConfigText,
+  readConfig,
+} from "./config_file.ts";
 import { guessAddress } from "./endpoint_here.ts";
 import { obtainFirstConfig } from "./first_config.ts";
 import { LOG_FLAGS } from "./log_flags.ts";
@@ -132,7 +139,10 @@ function newResolver(
 }
 
 /** What is done to the host beside the node itself, and undone at the end. */
-type HostChanges = Pick<TunnelChanges, "begin" | "onInterface" | "beforeEnd" | "end">;
+type HostChanges = Pick<
+  TunnelChanges,
+  "begin" | "onInterface" | "beforeEnd" | "end" | "defaultRoute"
+>;
 
 /** A tunnel that only needs to be started. */
 interface Tunnel {
@@ -177,7 +187,9 @@ async function runInterface(
 ): Promise<number> {
   const { config, log } = tunnel;
   const { longhaul } = config;
-  const hangUp = new HangUp();
+  const hangUp = new HangUp({
+    onTerminalGone: () => ending.begin("the terminal has gone", 0),
+  });
   const daemon = await startDaemon({
     interfaceName: place.interfaceName,
     log,
@@ -191,7 +203,7 @@ async function runInterface(
     ending,
     beforeEnd: () => changes.beforeEnd(),
   });
-  const reloader = serveReloads(daemon, place, tunnel);
+  const reloader = serveReloads(daemon, place, tunnel, changes);
   let stopLine = () => {};
   ending.begun.then(() => stopLine());
   try {
@@ -287,26 +299,13 @@ function whenReachable({ peers }: DeviceConfig, resolver: EndpointResolver): Pro
   return unknown.length === 0 ? null : resolver.whenKnown(unknown);
 }
 
-/** SIGHUP: a reload as soon as there is something to load again. */
-class HangUp {
-  #reload: (() => Promise<void>) | null = null;
-  #isWanted = false;
-
-  constructor() {
-    Deno.addSignalListener("SIGHUP", () => {
-      if (this.#reload === null) this.#isWanted = true;
-      else this.#reload();
-    });
-  }
-
-  attach(reload: () => Promise<void>): void {
-    this.#reload = reload;
-    if (this.#isWanted) reload();
-  }
-}
-
 /** Serves the requests that load the config again. */
-function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): Reloader {
+function serveReloads(
+  daemon: Daemon,
+  place: ConfigPlace,
+  tunnel: Tunnel,
+  changes: HostChanges,
+): Reloader {
   const { log } = tunnel;
   const { crypto } = selectNoiseCrypto();
   const path = canonicalPath(place.path) ?? place.path;
@@ -315,8 +314,14 @@ function serveReloads(daemon: Daemon, place: ConfigPlace, tunnel: Tunnel): Reloa
     interfaceName: daemon.interfaceName,
     hasInterface: !tunnel.mode.isRootless,
     hasStack: tunnel.mode.isRootless || tunnel.mode.isHybrid,
+    defaultRoute: () => changes.defaultRoute,
     node: daemon.node,
-    read: () => parseConfigFile(path, (privateKey) => crypto.x25519PublicKey(privateKey)),
+    read: (text) => {
+      const publicKeyOf = (privateKey: Uint8Array) => crypto.x25519PublicKey(privateKey);
+      return text === null
+        ? parseConfigFile(path, publicKeyOf)
+        : parseConfigText(text, path, publicKeyOf);
+    },
     peerNames: daemon.peerNames,
     log,
     onReload: (isOver) => isOver ? daemon.ready() : daemon.reloading(),

@@ -1,6 +1,6 @@
 /** `longhaul version`: this program's version, and what it runs on. */
 import { VERSION } from "../base/version.ts";
-import { STDOUT_FD, writeText } from "../daemon/terminal.ts";
+import { printText } from "../daemon/terminal.ts";
 import type { CommandSpec } from "./command_spec.ts";
 
 export const versionCommand: CommandSpec = {
@@ -13,7 +13,7 @@ export const versionCommand: CommandSpec = {
   run: () => {
     const { deno, v8 } = Deno.version;
     const host = `${Deno.build.os} ${Deno.build.arch}`;
-    writeText(STDOUT_FD, `longhaul ${VERSION}\ndeno ${deno} (v8 ${v8}), ${host}\n`);
+    printText(`longhaul ${VERSION}\ndeno ${deno} (v8 ${v8}), ${host}\n`);
     return 0;
   },
 };

@@ -14,6 +14,8 @@ export interface WordKind {
 }
 
 const NOTHING: WordKind = { interfaces: false, configs: false, files: false, words: [] };
+type Choices = Readonly<Record<string, readonly string[]>>;
+
 /** Words in the help that stand for a path. */
 const PATHS = ["FILE", "PATH", "FOLDER"];
 
@@ -21,26 +23,28 @@ const PATHS = ["FILE", "PATH", "FOLDER"];
 export function wordKinds({ name, words, choices }: CommandSpec): WordKind[] {
   if (words === "") return [];
   const namesPeers = name.startsWith("peer ");
-  return words.split(" ").map((word) => {
-    const parts = word.replace(/[[\].]/g, "").split("|");
-    const isName = parts.includes("NAME") && !namesPeers;
-    const isPath = parts.some((part) => PATHS.includes(part));
-    return {
-      interfaces: isName && !(isPath && parts[0] === "FILE"),
-      configs: isName && isPath,
-      files: !isName && isPath,
-      words: [
-        ...parts.filter((part) => /^[a-z-]+$/.test(part)),
-        ...parts.flatMap((part) => choices?.[part] ?? []),
-      ],
-    };
-  });
+  return words.split(" ").map((word) => kindOf(word, choices ?? {}, namesPeers));
 }
 
 /** What can stand behind a flag; null for one without a value. */
 export function flagKind({ value, choices }: FlagSpec): WordKind | null {
   if (value === undefined) return null;
-  if (choices !== undefined) return { ...NOTHING, words: choices };
-  if (value === "INTERFACE") return { ...NOTHING, interfaces: true };
-  return { ...NOTHING, files: PATHS.includes(value) };
+  return choices === undefined ? kindOf(value, {}, false) : { ...NOTHING, words: choices };
+}
+
+/** What a word of the help stands for, such as `[NAME|all]`. */
+function kindOf(word: string, choices: Choices, namesPeers: boolean): WordKind {
+  const parts = word.replace(/[[\].]/g, "").split("|");
+  const isName = parts.includes("NAME") && !namesPeers;
+  const isPath = parts.some((part) => PATHS.includes(part));
+  return {
+    // FILE|NAME is what is to be brought up, NAME|FILE what runs.
+    interfaces: isName && !(isPath && parts[0] === "FILE"),
+    configs: isName && isPath,
+    files: !isName && isPath,
+    words: [
+      ...parts.filter((part) => /^[a-z-]+$/.test(part)),
+      ...parts.flatMap((part) => choices[part] ?? []),
+    ],
+  };
 }

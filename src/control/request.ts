@@ -66,6 +66,36 @@ export function formatField([key, value]: RequestField): string {
   return `${key}=${String(value).replace(/[\r\n]+/g, " ")}`;
 }
 
+/** Bytes of text per line: in base64 they stay below what a line may have. */
+const TEXT_BYTES_PER_LINE = 360;
+
+/** A text of any size as fields of that name, in base64, since lines are short and have no ends. */
+export function textFields(name: string, text: string): [string, string][] {
+  const bytes = new TextEncoder().encode(text);
+  const fields: [string, string][] = [];
+  for (let at = 0; at === 0 || at < bytes.length; at += TEXT_BYTES_PER_LINE) {
+    const chunk = bytes.subarray(at, at + TEXT_BYTES_PER_LINE);
+    fields.push([name, btoa(String.fromCharCode(...chunk))]);
+  }
+  return fields;
+}
+
+/**
+ * The text that `textFields` has made fields of; null when there are none of that name. Throws
+ * `RequestError` when they are not base64.
+ */
+export function textOf(name: string, fields: ControlRequest["fields"]): string | null {
+  const chunks = fields.filter(([key]) => key === name).map(([, value]) => value);
+  if (chunks.length === 0) return null;
+  try {
+    const parts = chunks.map((chunk) => Uint8Array.from(atob(chunk), (char) => char.charCodeAt(0)));
+    const decoder = new TextDecoder();
+    return parts.map((part) => decoder.decode(part, { stream: true })).join("") + decoder.decode();
+  } catch {
+    throw new RequestError([`the field ${name} is not in base64`]);
+  }
+}
+
 /** The key and value of a line; null when it has none. */
 export function parseField(line: string): [string, string] | null {
   const equals = line.indexOf("=");

@@ -27,8 +27,8 @@ import { type SetLimits, SetParser } from "./uapi_set.ts";
 const UNKNOWN_ERRNO = 55;
 
 const NEWLINE = 0x0a;
-/** Lines that a request of our own may have. */
-const REQUEST_LINES_MAX = 64;
+/** Lines that a request of our own may have: a whole config passes. */
+const REQUEST_LINES_MAX = 1 << 18;
 /** Fields of an answer that become one chunk of output. */
 const ANSWER_FIELDS_PER_CHUNK = 256;
 

@@ -85,6 +85,12 @@ export function isPartOfEverything({ bits }: Prefix): boolean {
   return bits < SPLIT_BITS;
 }
 
+/** A default route that has been set up: rules lead packets of these families into its table. */
+export interface DefaultRouteTable {
+  readonly table: number;
+  readonly families: readonly (4 | 6)[];
+}
+
 /**
  * The endpoints that routes of the main table would lead into the tunnel although that table has
  * another way for them, each with the route: only a route of its own for the endpoint helps.
@@ -111,7 +117,10 @@ export function mainTablePrefixes(): Prefix[] {
 }
 
 /** Sets a default route up; rejects with `SetupError`, and the record says what to undo. */
-export async function setUpDefaultRoute(record: UpRecord, plan: DefaultRoute): Promise<void> {
+export async function setUpDefaultRoute(
+  record: UpRecord,
+  plan: DefaultRoute,
+): Promise<DefaultRouteTable> {
   using socket = NetlinkSocket.open();
   const families = familiesOf(plan.routes);
   const table = fillTable(socket, plan);
@@ -127,6 +136,7 @@ export async function setUpDefaultRoute(record: UpRecord, plan: DefaultRoute): P
   const setup = { name: plan.interfaceName, mark: table, addresses, families };
   const problem = await setUpFirewall(record, setup);
   if (problem !== null) plan.warn(problem);
+  return { table, families };
 }
 
 /** Makes the kernel heed a packet's mark when it judges where the packet came from. */

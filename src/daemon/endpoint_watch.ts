@@ -3,8 +3,12 @@
  * is their hot path; the node compares versions with each beat.
  */
 import { formatSocketAddress } from "../control/address_text.ts";
+import { toHex } from "../wireguard/bytes.ts";
 import type { PeerTraffic } from "../wireguard/device.ts";
 import type { SocketAddress } from "../wireguard/configuration.ts";
+
+/** Equal to no version, so that the next look compares addresses. */
+const UNKNOWN_VERSION = NaN;
 
 /** Told of a peer that is somewhere else than before. */
 export type EndpointObserver = (publicKey: Uint8Array, from: string, to: string) => void;
@@ -27,6 +31,17 @@ export class EndpointWatch {
   ) {
     this.#endpointOf = endpointOf;
     this.#onChange = onChange;
+  }
+
+  /** Remembers where one peer is, between looks: it has just been heard of. */
+  note(publicKey: Uint8Array): void {
+    const keyText = toHex(publicKey);
+    const endpoint = this.#endpointOf(keyText);
+    if (endpoint === null) return;
+    const text = formatSocketAddress(endpoint);
+    const from = this.#known.get(keyText)?.text ?? null;
+    this.#known.set(keyText, { version: UNKNOWN_VERSION, text });
+    if (from !== null && from !== text) this.#onChange(publicKey, from, text);
   }
 
   /** Looks at all peers; tells those whose endpoint was known and is another one now. */

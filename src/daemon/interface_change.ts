@@ -12,6 +12,7 @@ import { changeLink, findLinkByName } from "../../ffi/rtnetlink_link.ts";
 import { addRoutes, deleteRoutes, listRoutes } from "../../ffi/rtnetlink_route.ts";
 import { type Route, RouteProtocol, type RouteSpec } from "../../ffi/rtnetlink_route_message.ts";
 import type { NodeDifference } from "../config/node_difference.ts";
+import { prefixKey } from "../config/peers.ts";
 import type { NodeConfig } from "../config/types.ts";
 import { formatPrefix } from "../control/address_text.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
@@ -23,6 +24,12 @@ const ROUTES_PER_TURN = 2048;
 /** Refused routes that are told one by one. */
 const REFUSALS_TOLD = 3;
 
+/** Routes that stand in a table of their own, by `prefixKey`. */
+export interface OwnRoutes {
+  readonly table: number;
+  readonly keys: ReadonlySet<string>;
+}
+
 /** A change of an interface in two steps. */
 export class InterfaceChange {
   readonly #socket: NetlinkSocket;
@@ -31,11 +38,18 @@ export class InterfaceChange {
   readonly #difference: NodeDifference;
   readonly #after: NodeConfig;
   readonly #table: number | undefined;
+  readonly #own: OwnRoutes | null;
   readonly #added: Prefix[] = [];
-  #routesAdded: RouteSpec[] = [];
+  readonly #routesAdded: RouteSpec[] = [];
+  #routesRemoved = 0;
 
-  /** Throws `SetupError` when the interface is not here. */
-  constructor(name: string, difference: NodeDifference, after: NodeConfig) {
+  /** `after` is what will have been applied. Throws `SetupError` when the interface is not here. */
+  constructor(
+    name: string,
+    difference: NodeDifference,
+    after: NodeConfig,
+    own: OwnRoutes | null = null,
+  ) {
     this.#socket = NetlinkSocket.open();
     const link = findLinkByName(this.#socket, name);
     if (link === null) {
@@ -46,12 +60,18 @@ export class InterfaceChange {
     this.#mtuBefore = link.mtu;
     this.#difference = difference;
     this.#after = after;
+    this.#own = own;
     const { table } = after.interface;
     this.#table = typeof table === "number" ? table : undefined;
   }
 
   [Symbol.dispose](): void {
     this.#socket.close();
+  }
+
+  /** How many routes have been added and removed; networks of addresses have theirs already. */
+  get routes(): { added: number; removed: number } {
+    return { added: this.#routesAdded.length, removed: this.#routesRemoved };
   }
 
   /** Adds what is new. Rejects with `SetupError`, and then nothing has changed. */
@@ -89,6 +109,7 @@ export class InterfaceChange {
   async remove(): Promise<void> {
     const { addressesRemoved, routesRemoved } = this.#difference;
     const routes = this.#present(routesRemoved);
+    this.#routesRemoved = routes.length;
     for (let from = 0; from < routes.length; from += ROUTES_PER_TURN) {
       // A route that somebody else has removed is removed.
       deleteRoutes(this.#socket, routes.slice(from, from + ROUTES_PER_TURN));
@@ -142,7 +163,13 @@ export class InterfaceChange {
   }
 
   #specs(prefixes: readonly Prefix[]): RouteSpec[] {
-    return tunnelRoutes(prefixes, this.#after.interface.addresses, this.#index, this.#table);
+    const own = this.#own, { addresses } = this.#after.interface;
+    const isOwn = (prefix: Prefix) => own !== null && own.keys.has(prefixKey(prefix));
+    const others = prefixes.filter((prefix) => !isOwn(prefix));
+    return [
+      ...tunnelRoutes(others, addresses, this.#index, this.#table),
+      ...tunnelRoutes(prefixes.filter(isOwn), addresses, this.#index, own?.table),
+    ];
   }
 
   async #addRoutes(routes: readonly RouteSpec[]): Promise<void> {

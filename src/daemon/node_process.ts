@@ -40,7 +40,7 @@ import type {
   DeviceStatus,
   SocketAddress,
 } from "../wireguard/configuration.ts";
-import type { DeviceEvent } from "../wireguard/events.ts";
+import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
 import { rehearseHandshake } from "../wireguard/rehearsal.ts";
 import { type StackConfig, writeStackConfig } from "../worker/stack_config.ts";
 import { planStack, stackBytes } from "../worker/stack_plan.ts";
@@ -282,6 +282,13 @@ export class NodeProcess implements ConfigurationTarget {
     return reports;
   }
 
+  /** The device is at work when it tells of an event: it is asked afterwards. */
+  #noteEndpoint({ publicKey }: DeviceEvent): void {
+    if (publicKey === null) return;
+    const key = publicKey.slice();
+    queueMicrotask(() => this.#guard(() => this.#endpointWatch.note(key)));
+  }
+
   #onBeat(isAlive: boolean): void {
     const nowMs = systemClock.nowMs();
     const peers = [...this.#control.device.traffic()];
@@ -378,6 +385,7 @@ export class NodeProcess implements ConfigurationTarget {
       },
       log: (event) => {
         eventLog.write(event);
+        if (event.code === DeviceEventCode.SessionEstablished) this.#noteEndpoint(event);
         this.#options.onEvent?.(event);
       },
       onLaneNotice: (_lane, bits) => this.#onLaneNotice(bits),

@@ -12,28 +12,41 @@ import { isEmptyChange, syncDevice } from "../config/device_sync.ts";
 import { formatDiagnostic } from "../config/diagnostic.ts";
 import { type NodeDifference, nodeDifference } from "../config/node_difference.ts";
 import type { ParseResult } from "../config/parse.ts";
+import { prefixKey } from "../config/peers.ts";
 import type { DeviceConfig, NodeConfig } from "../config/types.ts";
 import { formatPrefix } from "../control/address_text.ts";
 import type { PeerNames } from "../control/peer_names.ts";
-import { RequestError, type RequestField, type RequestHandler } from "../control/request.ts";
+import { RequestError, type RequestHandler, textOf } from "../control/request.ts";
 import { wipe } from "../wireguard/bytes.ts";
 import {
   ConfigurationError,
   type ConfigurationTarget,
-  type DeviceChange,
-  type DeviceStatus,
   type Prefix,
 } from "../wireguard/configuration.ts";
 import { KEY_BYTES } from "../wireguard/constants.ts";
-import { divideRoutes, isPartOfEverything, mainTablePrefixes } from "./default_route.ts";
+import { type DefaultRouteTable, divideRoutes, mainTablePrefixes } from "./default_route.ts";
 import type { EndpointResolver } from "./endpoint_resolver.ts";
-import { InterfaceChange } from "./interface_change.ts";
+import { InterfaceChange, type OwnRoutes } from "./interface_change.ts";
+import {
+  answerOf,
+  deferredWords,
+  deviceWords,
+  interfaceWords,
+  type ReloadOutcome,
+} from "./reload_words.ts";
 import { SetupError } from "./setup_error.ts";
 
 /** The request that reloads; the field `file` may say which file the client means. */
 export const RELOAD_REQUEST = "reload";
+/**
+ * Its field for the text of a config, in place of the file: a service in a sandbox has a copy that
+ * never changes, and cannot read the file that it was made from.
+ */
+export const TEXT_FIELD = "text";
 /** The request that tells which file the interface runs with, as the field `file`. */
 export const CONFIG_REQUEST = "config";
+/** Without an interface addresses and MTU are the stack's, and there are no routes. */
+const NO_ROUTES = { added: 0, removed: 0 };
 
 /** What a reloader works with. */
 export interface ReloaderOptions {
@@ -45,8 +58,13 @@ export interface ReloaderOptions {
   /** Whether there is a userspace stack, beside it or alone. */
   readonly hasStack: boolean;
   readonly node: ConfigurationTarget;
-  /** Reads and parses the file; throws `SystemCallError` or `SetupError` when it cannot. */
-  readonly read: () => ParseResult;
+  /** The default route that the interface was made with; null when it has none. */
+  readonly defaultRoute?: () => DefaultRouteTable | null;
+  /**
+   * Parses a text as the file's, or reads the file where there is none; throws `SystemCallError` or
+   * `SetupError` when it cannot.
+   */
+  readonly read: (text: string | null) => ParseResult;
   readonly peerNames: PeerNames | null;
   readonly log: Log;
   /** Told when a reload begins and, however it went, when it is over. */
@@ -60,12 +78,13 @@ export interface ReloaderOptions {
   readonly onApplied: (resolver: EndpointResolver) => void;
 }
 
-/** What a reload did, in words. */
-export interface ReloadOutcome {
-  /** What is different; none when nothing was to be done. */
-  readonly changes: readonly string[];
-  /** What is to be known beside: warnings of the file, settings that wait for the next `up`. */
-  readonly notes: readonly string[];
+/** What a reload does to the interface. */
+interface ReloadPlan {
+  /** Less what has to wait for the next `up`. */
+  readonly difference: NodeDifference;
+  /** The config as it will have been applied: what waits is told again by every reload. */
+  readonly applied: NodeConfig;
+  readonly own: OwnRoutes | null;
 }
 
 /** Reloads one after the other; see the module's text. */
@@ -103,7 +122,7 @@ export class Reloader {
             `${this.#options.interfaceName} runs with ${path}, not ${wanted}`,
           ]);
         }
-        return answerOf(await this.reload());
+        return answerOf(await this.reload(textOf(TEXT_FIELD, fields)));
       }],
     ];
   }
@@ -117,22 +136,25 @@ export class Reloader {
     }
   }
 
-  /** Reloads; rejects with `RequestError` and has changed nothing when it cannot. */
-  reload(): Promise<ReloadOutcome> {
+  /**
+   * Reloads, from the file or from a text in its place; rejects with `RequestError` and has changed
+   * nothing when it cannot.
+   */
+  reload(text: string | null = null): Promise<ReloadOutcome> {
     if (!this.#isReady) {
       const { interfaceName } = this.#options;
       return Promise.reject(new RequestError([`${interfaceName} is still coming up: try again`]));
     }
-    const outcome = this.#last.then(() => this.#reload());
+    const outcome = this.#last.then(() => this.#reload(text));
     this.#last = outcome.catch(() => {});
     return outcome;
   }
 
-  async #reload(): Promise<ReloadOutcome> {
+  async #reload(text: string | null): Promise<ReloadOutcome> {
     const { log, path, onReload } = this.#options;
     onReload?.(false);
     try {
-      const outcome = await this.#apply();
+      const outcome = await this.#apply(text);
       const what = outcome.changes.length === 0 ? "nothing to change" : outcome.changes.join(", ");
       log.info(`${path} is loaded again: ${what}`);
       for (const note of outcome.notes) log.warn(note);
@@ -146,19 +168,20 @@ export class Reloader {
     }
   }
 
-  async #apply(): Promise<ReloadOutcome> {
-    const { config, warnings } = this.#read();
+  async #apply(text: string | null): Promise<ReloadOutcome> {
+    const { config, warnings } = this.#read(text);
     const resolver = await this.#options.resolveAnew(config.device);
     let isApplied = false;
     try {
-      const { difference, applied } = this.#difference(config, resolver);
-      const told = await this.#carryOut(config, resolver, difference);
+      const plan = this.#plan(config, resolver);
+      const { difference, applied } = plan;
+      const told = await this.#carryOut(config, resolver, plan);
       this.#config = applied;
       isApplied = true;
       this.#options.onApplied(resolver);
       this.#options.peerNames?.replace(config.device.peers);
       return {
-        changes: [...told, ...interfaceWords(difference), ...this.#otherWords(difference)],
+        changes: [...told, ...this.#otherWords(difference)],
         notes: [...warnings, ...deferredWords(difference)],
       };
     } finally {
@@ -167,14 +190,17 @@ export class Reloader {
     }
   }
 
-  /** Brings interface and device to the config, or neither; tells what has changed in the device. */
+  /** Brings interface and device to the config, or neither; tells what has changed. */
   async #carryOut(
     config: NodeConfig,
     resolver: EndpointResolver,
-    difference: NodeDifference,
+    { difference, applied, own }: ReloadPlan,
   ): Promise<string[]> {
-    if (!this.#options.hasInterface) return this.#changeDevice(config, resolver);
-    using change = new InterfaceChange(this.#options.interfaceName, difference, config);
+    const { interfaceName, hasInterface } = this.#options;
+    if (!hasInterface) {
+      return [...this.#changeDevice(config, resolver), ...interfaceWords(difference, NO_ROUTES)];
+    }
+    using change = new InterfaceChange(interfaceName, difference, applied, own);
     await change.add();
     let told: string[];
     try {
@@ -184,7 +210,7 @@ export class Reloader {
       throw error;
     }
     await change.remove();
-    return told;
+    return [...told, ...interfaceWords(difference, change.routes)];
   }
 
   /** What `onApplied` has brought about. */
@@ -197,8 +223,8 @@ export class Reloader {
     return words;
   }
 
-  #read(): { config: NodeConfig; warnings: string[] } {
-    const { config, diagnostics } = this.#options.read();
+  #read(text: string | null): { config: NodeConfig; warnings: string[] } {
+    const { config, diagnostics } = this.#options.read(text);
     if (config !== null) return { config, warnings: diagnostics.map(formatDiagnostic) };
     const errors = diagnostics.filter(({ severity }) => severity === "error");
     throw new RequestError(errors.map(formatDiagnostic));
@@ -231,25 +257,23 @@ export class Reloader {
       ...(before.fwmark !== undefined && { fwmark: 0 }),
       ...device,
     };
-    if (hasDefaultRoute(this.#config)) delete wanted.fwmark;
+    if (this.#defaultRoute !== null) delete wanted.fwmark;
     return wanted;
   }
 
-  /**
-   * The difference, less what has to wait for the next `up`, and the config as it will have been
-   * applied: what waits is told again by every reload.
-   */
-  #difference(
-    config: NodeConfig,
-    resolver: EndpointResolver,
-  ): { difference: NodeDifference; applied: NodeConfig } {
+  get #defaultRoute(): DefaultRouteTable | null {
+    return this.#options.defaultRoute?.() ?? null;
+  }
+
+  #plan(config: NodeConfig, resolver: EndpointResolver): ReloadPlan {
     const before = this.#config;
     const difference = nodeDifference(before, config);
     if (!this.#options.hasInterface) {
-      return { difference: withoutRoutes(difference), applied: config };
+      return { difference: withoutRoutes(difference), applied: config, own: null };
     }
+    const defaultRoute = this.#defaultRoute;
     const deferred = [...difference.deferred];
-    if (hasDefaultRoute(before) && before.device.fwmark !== config.device.fwmark) {
+    if (defaultRoute !== null && before.device.fwmark !== config.device.fwmark) {
       deferred.push("FwMark");
     }
     if (config.interface.table !== before.interface.table) {
@@ -259,32 +283,36 @@ export class Reloader {
         interface: { ...config.interface, table },
         routes: before.routes,
       };
-      return { difference: { ...difference, deferred }, applied };
+      return { difference: { ...difference, deferred }, applied, own: null };
     }
-    const { own, main } = this.#divide(config, difference.routesAdded, resolver);
-    deferred.push(...own.map((route) => `the route ${formatPrefix(route)}`));
-    const waiting = new Set(own.map(formatPrefix));
-    const routes = own.length === 0
-      ? config.routes
-      : config.routes.filter((route) => !waiting.has(formatPrefix(route)));
+    const own = this.#ownRoutes(config, resolver);
+    // Without rules for its family a route of that kind would not be followed.
+    const hasRules = ({ address }: Prefix) =>
+      defaultRoute?.families.includes(address.length === 4 ? 4 : 6) ?? false;
+    const waits = (route: Prefix) => own.has(prefixKey(route)) && !hasRules(route);
+    const waiting = difference.routesAdded.filter(waits);
+    deferred.push(...waiting.map((route) => `the route ${formatPrefix(route)}`));
+    const left = new Set(waiting.map(prefixKey));
+    const isLeft = (route: Prefix) => left.has(prefixKey(route));
     return {
-      difference: { ...difference, routesAdded: main, deferred },
-      applied: { ...config, routes },
+      difference: {
+        ...difference,
+        routesAdded: difference.routesAdded.filter((route) => !isLeft(route)),
+        deferred,
+      },
+      applied: { ...config, routes: config.routes.filter((route) => !isLeft(route)) },
+      own: defaultRoute === null ? null : { table: defaultRoute.table, keys: own },
     };
   }
 
-  /** Divides new routes into those that need rules and a table of their own, and others. */
-  #divide(
-    config: NodeConfig,
-    routes: readonly Prefix[],
-    resolver: EndpointResolver,
-  ): { own: readonly Prefix[]; main: readonly Prefix[] } {
-    if (config.interface.table !== "auto" || routes.length === 0) return { own: [], main: routes };
-    const endpoints = config.device.peers.flatMap(({ endpoint }) => {
+  /** The routes that need rules and a table of their own, by `prefixKey`. */
+  #ownRoutes({ interface: { table }, routes, device }: NodeConfig, resolver: EndpointResolver) {
+    if (table !== "auto" || routes.length === 0) return new Set<string>();
+    const endpoints = device.peers.flatMap(({ endpoint }) => {
       if (endpoint === undefined) return [];
       return (isNamed(endpoint) ? resolver.addressOf(endpoint) : endpoint)?.address ?? [];
     });
-    return divideRoutes(routes, endpoints, mainTablePrefixes());
+    return new Set(divideRoutes(routes, endpoints, mainTablePrefixes()).own.map(prefixKey));
   }
 }
 
@@ -293,59 +321,10 @@ function withoutRoutes(difference: NodeDifference): NodeDifference {
   return { ...difference, routesAdded: [], routesRemoved: [] };
 }
 
-/** Whether a config's routes need rules that go by a mark. */
-function hasDefaultRoute({ interface: { table }, routes }: NodeConfig): boolean {
-  return table === "auto" && routes.some(isPartOfEverything);
-}
-
 function reasonsOf(error: unknown): readonly string[] {
   if (error instanceof RequestError) return error.reasons;
   const isExpected = error instanceof SetupError || error instanceof ConfigurationError ||
     error instanceof Error && "errno" in error;
   if (!isExpected) throw error;
   return [error.message];
-}
-
-function answerOf({ changes, notes }: ReloadOutcome): RequestField[] {
-  return [
-    ...changes.map((change): RequestField => ["change", change]),
-    ...notes.map((note): RequestField => ["note", note]),
-  ];
-}
-
-function deviceWords(change: DeviceChange, before: DeviceStatus): string[] {
-  const words: string[] = [];
-  if (change.privateKey !== undefined) words.push("another private key");
-  if (change.listenPort !== undefined) words.push(`UDP port ${change.listenPort}`);
-  if (change.fwmark !== undefined) words.push(`fwmark ${change.fwmark || "off"}`);
-  const known = new Set(before.peers.map((peer) => peer.publicKey.join()));
-  const removed = change.peers.filter((peer) => peer.remove).length;
-  const added = change.peers.filter((peer) => !known.has(peer.publicKey.join())).length;
-  const changed = change.peers.length - removed - added;
-  if (added > 0) words.push(`${count(added, "peer")} added`);
-  if (removed > 0) words.push(`${count(removed, "peer")} removed`);
-  if (changed > 0) words.push(`${count(changed, "peer")} changed`);
-  return words;
-}
-
-function interfaceWords(difference: NodeDifference): string[] {
-  const words = [
-    ...difference.addressesAdded.map((prefix) => `address ${formatPrefix(prefix)} added`),
-    ...difference.addressesRemoved.map((prefix) => `address ${formatPrefix(prefix)} removed`),
-  ];
-  if (difference.mtu !== null) words.push(`MTU ${difference.mtu}`);
-  const { routesAdded, routesRemoved } = difference;
-  if (routesAdded.length > 0) words.push(`${count(routesAdded.length, "route")} added`);
-  if (routesRemoved.length > 0) words.push(`${count(routesRemoved.length, "route")} removed`);
-  return words;
-}
-
-function deferredWords({ deferred }: NodeDifference): string[] {
-  return deferred.map((what) =>
-    `${what} cannot change while the interface runs: it comes with the next up`
-  );
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }

@@ -2,6 +2,7 @@
 import { Errno } from "../base/errno.ts";
 import { isTerminal, pollFd, POLLOUT, writeFd } from "../../ffi/descriptor.ts";
 import { getEnvironment } from "../../ffi/environment.ts";
+import { orThrow } from "../../ffi/error.ts";
 
 export const STDIN_FD = 0;
 export const STDOUT_FD = 1;
@@ -54,12 +55,26 @@ export function terminalSize(): { columns: number; rows: number } {
  * (a closed pipe, a full disk). Never throws.
  */
 export function writeText(fd: number, text: string): boolean {
+  return writeWhole(fd, text) === 0;
+}
+
+/**
+ * Prints what a command was asked for on standard output. A reader that wants no more of it is left
+ * in peace; throws `SystemCallError` when it cannot be written, since a key or a config may be lost.
+ */
+export function printText(text: string): void {
+  const result = writeWhole(STDOUT_FD, text);
+  if (result !== -Errno.EPIPE) orThrow(result, "write(standard output)");
+}
+
+/** 0, or a negated errno. */
+function writeWhole(fd: number, text: string): number {
   const bytes = new TextEncoder().encode(text);
   for (let at = 0; at < bytes.length;) {
     const written = writeFd(fd, bytes.subarray(at));
     if (written === -Errno.EAGAIN && pollFd(fd, POLLOUT, WRITE_WAIT_MS) > 0) continue;
-    if (written < 0) return false;
+    if (written < 0) return written;
     at += written;
   }
-  return true;
+  return 0;
 }

@@ -16,6 +16,7 @@ import { formatAddress, formatPrefix } from "../control/address_text.ts";
 import type { DeviceStatus } from "../wireguard/configuration.ts";
 import {
   capturedEndpoints,
+  type DefaultRouteTable,
   divideRoutes,
   mainTablePrefixes,
   setUpDefaultRoute,
@@ -64,12 +65,18 @@ export class TunnelChanges {
   readonly #settled = Promise.withResolvers<void>();
   #device: TunnelDevice | null = null;
   #chosenFwmark: number | null = null;
+  #defaultRoute: DefaultRouteTable | null = null;
   #isComplete = false;
 
   constructor(options: TunnelChangesOptions) {
     this.#options = options;
     this.#record = UpRecord.begin(options.interfaceName, options.onRecordChange);
     this.#hooks = options.config.interface.hooks;
+  }
+
+  /** The table of the default route, once it is set up; null without one. */
+  get defaultRoute(): DefaultRouteTable | null {
+    return this.#defaultRoute;
   }
 
   /** Before there is an interface. Rejects with `SetupError` when a hook fails. */
@@ -155,7 +162,7 @@ export class TunnelChanges {
     }
     await addTunnelRoutes({ name, addresses, routes: main }, isEnding);
     if (own.length === 0 || ending.isBegun) return;
-    await setUpDefaultRoute(this.#record, {
+    this.#defaultRoute = await setUpDefaultRoute(this.#record, {
       interfaceName: name,
       interfaceIndex,
       routes: own,

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { parseCommandLine } from "../../src/cli/command.ts";
 import { UsageError } from "../../src/cli/environment.ts";
-import { longhaul } from "./longhaul.ts";
+import { run } from "../netns/command.ts";
+import { command, longhaul } from "./longhaul.ts";
 
 Deno.test("flags stand before, between and behind words", () => {
   for (const args of [["-f", "wg0"], ["wg0", "-f"], ["--foreground", "wg0"]]) {
@@ -59,4 +60,41 @@ Deno.test("what cannot be meant ends with exit code 2, what cannot be done with 
     assert(stderr.startsWith("longhaul: ") && stderr.includes(text), stderr);
     assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
   }
+});
+
+Deno.test("a command that is misspelt or cut short makes no interface", async () => {
+  const cases: [string, string][] = [
+    ["statsu", "did you mean status?"],
+    ["sho", "did you mean show?"],
+    ["upp", "did you mean up?"],
+    ["peer", "goes with another word: add, remove, list"],
+    ["service", "goes with another word: install, remove"],
+  ];
+  for (const [word, text] of cases) {
+    const { code, stderr } = await longhaul([word]);
+    assertEquals(code, 2, word);
+    assert(stderr.includes(text), stderr);
+  }
+});
+
+Deno.test("help is the same as --help, also of a command", async () => {
+  assertEquals(await longhaul(["help"]), await longhaul(["--help"]));
+  assertEquals(await longhaul(["help", "peer", "add"]), await longhaul(["peer", "add", "--help"]));
+});
+
+Deno.test("what cannot be written is told; a reader that has gone is no fault", async () => {
+  const into = (where: string, ...args: string[]) =>
+    run(["bash", "-c", `set -o pipefail; "$@" ${where}`, "bash", ...command(...args)], {
+      mayFail: true,
+    });
+  for (const args of [["--help"], ["version"], ["completions", "bash"], ["genkey"]]) {
+    const { code, stderr } = await into(">/dev/full", ...args);
+    assertEquals(
+      [code, stderr],
+      [1, "longhaul: write(standard output): ENOSPC (no space left on device)\n"],
+      args.join(" "),
+    );
+  }
+  const { code, stderr } = await into("| true", "completions", "bash");
+  assertEquals([code, stderr], [0, ""]);
 });

@@ -102,6 +102,8 @@ const CASES: readonly (readonly [line: string, has: string[], hasNot: string[]])
   ["longhaul setconf live0 ", ["notes.txt", "own.conf"], ["live1"]],
   ["longhaul show live0 lat", ["latest-handshakes"], ["live1"]],
   ["longhaul completions ", ["bash", "zsh", "fish"], ["live0"]],
+  ["longhaul peer list --interface live", ["live0", "live1"], ["list"]],
+  ["longhaul peer ", ["add", "list", "remove"], ["live0"]],
   ["longhaul service install --r", ["--root", "--root-dir"], ["--no-start"]],
 ];
 

@@ -58,6 +58,45 @@ routeTest("a default route takes all traffic but the tunnel's own, and goes agai
   await assertRestored(c.client, before);
 });
 
+routeTest("a default route that a reload takes away comes back with the next one", async (net) => {
+  const c = await country(net);
+  const [inside, outside] = [net.interfaceName(), net.interfaceName()];
+  await Foreground.up(net, c.provider, writeConfig(net, inside, providerConfig(c)));
+  const before = await snapshot(c.client);
+  const file = writeConfig(net, outside, clientConfig(c));
+  const up = await Foreground.up(net, c.client, file);
+  await pingUntilAnswered(c.client, SERVER_4);
+  const reload = async (allowedIps: string) => {
+    Deno.writeTextFileSync(file, clientConfig(c, { allowedIps }));
+    const { code, stderr } = await longhaul(["reload", outside], { namespace: c.client });
+    assertEquals([code, stderr], [0, ""]);
+  };
+  await reload("10.9.0.0/24");
+  await assertNoPing(c.client, SERVER_4);
+  await reload("0.0.0.0/0, ::/0");
+  await assertPing(c.client, SERVER_4);
+  await assertPing(c.client, SERVER_6);
+  up.kill("SIGTERM");
+  assertEquals(await up.ended(), 0, up.log);
+  await assertRestored(c.client, before);
+});
+
+routeTest("with an address that goes, the default route stays in its own table", async (net) => {
+  const space = await lonelyHost(net);
+  await net.ip(space, ["route delete default", "route add default via 192.0.2.2 metric 100"]);
+  const name = net.interfaceName();
+  const file = lonelyConfig(net, name, "0.0.0.0/0, ::/0");
+  await Foreground.up(net, space, file);
+  Deno.writeTextFileSync(file, Deno.readTextFileSync(file).replace("10.9.0.1/32, ", ""));
+  const { code, stderr } = await longhaul(["reload", name], { namespace: space });
+  assertEquals([code, stderr], [0, ""]);
+  const routes = async (table: string) =>
+    (await run(["ip", "-n", space, "-4", "route", "show", "default", "table", table])).stdout
+      .trim();
+  assertEquals(await routes("main"), "default via 192.0.2.2 dev eth0 metric 100");
+  assertEquals(await routes("51820"), `default dev ${name} proto static scope link`);
+});
+
 /** A host with a default route to nowhere, for tunnels that never see a packet. */
 async function lonelyHost(net: Net): Promise<string> {
   const space = await net.namespace("lonely");

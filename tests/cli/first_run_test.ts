@@ -32,6 +32,8 @@ class Machine {
       'mount -t tmpfs none "$0"',
       'mkdir "$0/upper" "$0/work"',
       'mount -t overlay overlay -o "lowerdir=/etc,upperdir=$0/upper,workdir=$0/work" /etc',
+      // What the machine below has made of itself stays there.
+      "rm -rf /etc/longhaul",
       "mkdir -p /var/run/wireguard",
       "mount -t tmpfs none /var/run/wireguard",
       "echo ready",
@@ -77,6 +79,11 @@ function machineTest(
 }
 
 const CONFIG = "/etc/longhaul/longhaul0.conf";
+
+/** The documented command: where Deno asks for a permission, its prompt stands in the output. */
+function unguarded(...words: string[]): string[] {
+  return command(...words).filter((word) => word !== "--no-prompt");
+}
 
 machineTest("the first run makes a node, the second one finds it", async (machine) => {
   const { net } = machine;
@@ -151,7 +158,7 @@ machineTest(
     const argv = [
       "script",
       "-qec",
-      command("up").map((word) => `'${word}'`).join(" "),
+      unguarded("up").map((word) => `'${word}'`).join(" "),
       "/dev/null",
     ];
     const up = Foreground.start(machine.net, machine.space, machine.on(argv));
@@ -170,6 +177,18 @@ machineTest(
   },
   "script",
 );
+
+machineTest("it ends with its terminal", async (machine) => {
+  const words = unguarded("up").map((word) => `'${word}'`).join(" ");
+  const argv = machine.on(["script", "-qec", words, "/dev/null"]);
+  const up = Foreground.start(machine.net, machine.space, argv);
+  await up.says(/no handshake yet/);
+  up.kill("SIGKILL");
+  await waitFor("the interface has gone", 8000, async () => {
+    return (await machine.sh("ip link show longhaul0 2>&1 || true")).includes("does not exist");
+  });
+  assertEquals(await machine.sh("ls /var/run/wireguard"), "");
+}, "script");
 
 machineTest(
   "where an interface is wanted and not allowed it says what helps, and makes nothing",

@@ -1,6 +1,6 @@
 /** A host whose network configuration is compared before and after a tunnel. */
 import { assertEquals } from "@std/assert";
-import { run } from "../netns/command.ts";
+import { run, waitFor } from "../netns/command.ts";
 import type { Net } from "../netns/net.ts";
 import { type KeyPair, newKeyPair } from "../netns/wg.ts";
 
@@ -9,6 +9,7 @@ import { type KeyPair, newKeyPair } from "../netns/wg.ts";
  * firewall, and the setting that goes with a default route.
  */
 export async function snapshot(namespace: string): Promise<string> {
+  await waitFor(`the links of ${namespace} have come up`, 5000, () => areLinksUp(namespace));
   const commands = [
     ["ip", "-o", "-d", "link", "show"],
     ["ip", "-o", "address", "show"],
@@ -25,6 +26,16 @@ export async function snapshot(namespace: string): Promise<string> {
     parts.push(`$ ${argv.join(" ")}\n${stdout}${stderr}`);
   }
   return parts.join("\n");
+}
+
+/** The two ends of a veth pair come up, and get their link-local addresses, a moment later. */
+async function areLinksUp(namespace: string): Promise<boolean> {
+  const links = (await run(["ip", "-o", "link", "show", "up"], { namespace })).stdout;
+  if (links.includes("NO-CARRIER")) return false;
+  const addresses = (await run(["ip", "-o", "address", "show"], { namespace })).stdout;
+  const names = [...links.matchAll(/^\d+: ([^:@]+)[^<]*<BROADCAST/gm)].map(([, name]) => name);
+  return !addresses.includes("tentative") &&
+    names.every((name) => new RegExp(`: ${name} +inet6 fe80:`).test(addresses));
 }
 
 /** `argv` in a mount namespace of its own that `script` has prepared. */

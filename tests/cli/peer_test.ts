@@ -177,7 +177,7 @@ peerTest("what cannot be meant or done leaves file and interface as they were", 
     [["add", "x", "--endpoint", "nowhere"], 2, /--endpoint: expected a host and a port/],
     [["add", "x", "--file", existing], 1, /exists already/],
     [["add", "x", "--qr", "--file", "/tmp/y"], 2, /not both/],
-    [["remove", "phne"], 1, /no peer phne; did you mean `phone`/],
+    [["remove", "phne"], 1, /no peer `phne`; did you mean `phone`/],
     [["remove", newKeyPair().publicKey], 1, /There is no peer/],
     [["list", "x"], 2, /takes no words/],
   ];
@@ -209,6 +209,33 @@ peerTest("peers that are added at the same time get addresses of their own", asy
   );
 });
 
+peerTest("a key pasted into the wrong place is not told", async (scene) => {
+  const { privateKey } = newKeyPair();
+  const cases = [
+    ["reload", privateKey],
+    ["show", privateKey],
+    ["show", scene.name, privateKey],
+    ["set", scene.name, privateKey],
+    ["set", scene.name, "private-key", privateKey],
+    ["set", scene.name, "peer", privateKey.slice(1)],
+    ["setconf", scene.name, privateKey],
+    ["peer", "remove", privateKey.slice(1), "-i", scene.path],
+    ["peer", "remove", privateKey, "-i", scene.path],
+    ["peer", "add", "x", "--endpoint", privateKey, "-i", scene.path],
+    ["peer", "add", "x", "--endpoint-here", privateKey, "-i", scene.path],
+    ["peer", "add", "x", "--allowed-ips", privateKey, "-i", scene.path],
+    ["peer", "list", "-i", privateKey],
+    ["up", "--mode", privateKey],
+  ];
+  for (const words of cases) {
+    const { code, stdout, stderr } = await longhaul(words, { namespace: scene.spaces[0] });
+    assert(code !== 0, words.join(" "));
+    for (let at = 1; at + 16 < privateKey.length; at += 4) {
+      assert(!(stdout + stderr).includes(privateKey.slice(at, at + 16)), `${words}: ${stderr}`);
+    }
+  }
+});
+
 Deno.test({
   name: "a file whose tunnel is not up, or is run by another program, is changed all the same",
   ...requires(...NEEDS, "wireguard-go"),
@@ -229,7 +256,7 @@ Deno.test({
     const node = await NodeProcess.start(net, "wireguard-go", space, { name });
     const other = await add("laptop");
     assertEquals(other.code, 0, other.stderr);
-    assert(/routes are yours to change/.test(other.stderr), other.stderr);
+    assert(/and the running \S+ are changed/.test(other.stderr), other.stderr);
     assert(
       /no default route/.test(other.stderr) && !other.stdout.includes("Endpoint"),
       other.stderr,
@@ -237,5 +264,15 @@ Deno.test({
     assertEquals((await node.show()).peers.map((peer) => peer.allowedIps), [["10.9.0.3/32"]]);
     const remove = await longhaul(["peer", "remove", "laptop", "-i", path], options);
     assertEquals([remove.code, (await node.show()).peers.length], [0, 0], remove.stderr);
+    // Routes follow as well, once the interface is up.
+    await net.ip(space, [`link set ${name} up`]);
+    const routes = async () =>
+      (await run(["ip", "-n", space, "route", "show", "dev", name])).stdout.trim();
+    const office = await add("office", "--allowed-ips", "192.168.9.0/24");
+    assertEquals(office.code, 0, office.stderr);
+    assert((await routes()).startsWith("192.168.9.0/24 "), await routes());
+    await longhaul(["peer", "remove", "office", "-i", path], options);
+    assertEquals(await routes(), "");
+    assert(Deno.readTextFileSync(path).startsWith(head));
   },
 });

@@ -33,6 +33,7 @@ const CASES: Readonly<Record<string, (setting: Setting) => string[]>> = {
   setconf: ({ name, folder }) => [name, `${folder}/empty.conf`],
   addconf: ({ name, folder }) => [name, `${folder}/empty.conf`],
   syncconf: ({ name, folder }) => [name, `${folder}/empty.conf`],
+  demo: () => ["--seconds", "0.2"],
   genkey: () => [],
   genpsk: () => [],
   pubkey: () => [],

@@ -303,11 +303,13 @@ reloadTest("a peer that has roamed stays where it is", async (tunnel) => {
 });
 
 reloadTest(
-  "a transfer runs through reloads without a handshake or a retransmission",
+  "a transfer runs through reloads without a handshake or a burst of retransmissions",
   async (tunnel) => {
     const [a, b] = tunnel.spaces;
     const before = (await tunnel.show()).peers[0].latestHandshake;
-    const transfer = iperf3({ client: a, server: b, address: "10.9.0.2", seconds: 4 });
+    // Slow enough that nothing is lost for want of room.
+    const args = ["-b", "200M"];
+    const transfer = iperf3({ client: a, server: b, address: "10.9.0.2", seconds: 4, args });
     const sent = async () => (await tunnel.show()).peers[0].sentBytes;
     const start = await sent();
     await waitFor("the transfer runs", 5000, async () => await sent() > start + 5_000_000);
@@ -327,7 +329,8 @@ reloadTest(
     const { bitsPerSecond, retransmits } = await transfer;
     assertEquals((await tunnel.show()).peers[0].latestHandshake, before, "no handshake");
     assert(bitsPerSecond > 50e6, `${bitsPerSecond}`);
-    assert(retransmits < 200, `${retransmits} retransmissions`);
+    // On a busy machine some come about without any reload; a lost batch would be dozens.
+    assert(retransmits < 20, `${retransmits} retransmissions`);
   },
   "iperf3",
 );

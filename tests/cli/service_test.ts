@@ -14,6 +14,7 @@ import { Foreground, longhaul, writeConfig } from "./longhaul.ts";
 
 const LIBRARY = `/usr/local/lib/longhaul/${VERSION}`;
 const UNITS = "etc/systemd/system";
+const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 
 /** The head of a config with a fresh key, and what is to stand behind it. */
 function config(more = "", keys: KeyPair = newKeyPair()): string {
@@ -85,7 +86,7 @@ Deno.test({
     const elsewhere = writeConfig(net, "wg1", config("PostUp = true\n"));
     await run(["sh", "-c", `cd / && "$@"`, "sh"].concat(
       [Deno.execPath(), "run", "-A", "--no-prompt"],
-      [new URL("../../main.ts", import.meta.url).pathname],
+      [MAIN],
       ["service", "install", `${root}/etc/wireguard/wg0.conf`, "--root-dir", root],
     ));
     const told = await service("install", elsewhere, "--root-dir", root);
@@ -147,7 +148,7 @@ Deno.test({
 
 Deno.test({
   name: "the sandboxed unit's command brings a tunnel up as its user with one capability, " +
-    "tells systemd, and feeds the watchdog",
+    "tells systemd, feeds the watchdog, and reloads",
   ...requires("root", "tun", "ip", "nsenter", "ping", "setpriv", "unshare", "mount", "systemctl"),
   async fn() {
     await using net = new Net();
@@ -210,9 +211,56 @@ Deno.test({
       15_000,
       () => systemd.received.some((text) => text.includes("1 of 1 peers in session")),
     );
+    const before = systemd.received.length;
+    // A changed file goes to it through the command of the unit, which root runs outside.
+    Deno.writeTextFileSync(file, `${texts[0]}PersistentKeepalive = 7\n`);
+    const reload = values("ExecReload")[0].replace("/etc/wireguard/", `${root}/etc/wireguard/`);
+    assert(reload.startsWith("+/"), reload);
+    const reloaded = await run(
+      inPlace(root, [
+        ...["sh", "-c", 'mount --bind "$0" /run/wireguard && exec "$@"', runtime],
+        ...["env", "-i", ...values("Environment"), ...reload.slice(1).split(" ")],
+      ]),
+      { namespace: spaces[0], mayFail: true },
+    );
+    assertEquals([reloaded.code, reloaded.stderr], [0, ""]);
+    assertEquals(reloaded.stdout, "1 peer changed\n");
+    await waitFor(
+      "systemd hears of the reload and its end",
+      15_000,
+      () => systemd.received.slice(before).some((text) => text.startsWith("READY=1\n")),
+    );
+    assert(systemd.received.slice(before).includes("RELOADING=1"));
     started.kill("SIGTERM");
     assertEquals(await started.ended(), 0);
     assert(systemd.received.at(-1)!.startsWith("STOPPING=1\n"), systemd.received.at(-1));
     assertEquals([...Deno.readDirSync(runtime)], []);
   },
 });
+
+Deno.test({
+  name: "without root it says so before it does anything",
+  ...requires("root", "setpriv"),
+  async fn() {
+    await using net = new Net();
+    const file = writeConfig(net, "wg0", config());
+    const argv = [Deno.execPath(), "run", "--no-prompt", "--allow-ffi", MAIN, "service", "install"];
+    const user = await run(
+      ["setpriv", "--reuid=65534", "--clear-groups", ...argv, file],
+      { mayFail: true, env: { DENO_DIR: await readableCache(net) } },
+    );
+    assertEquals([user.code, user.stderr], [
+      1,
+      "longhaul: service install needs root: call it with sudo\n",
+    ]);
+  },
+});
+
+/** A copy of Deno's module cache that everybody may read. */
+async function readableCache(net: Net): Promise<string> {
+  const { stdout } = await run([Deno.execPath(), "info", "--json"]);
+  const folder = `${net.folder}/cache`;
+  await run(["cp", "-r", JSON.parse(stdout).denoDir, folder]);
+  await run(["chmod", "-R", "a+rX", folder, net.folder]);
+  return folder;
+}

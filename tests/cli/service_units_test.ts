@@ -51,7 +51,9 @@ Deno.test("no unit has what would keep Deno or the TUN from working", () => {
 Deno.test("a config elsewhere is named by a drop-in, with what systemd takes for its own escaped", () => {
   assertEquals(
     configDropIn(OPTIONS, SANDBOXED_UNIT, "/srv/100%/wg0.conf"),
-    "[Service]\nLoadCredential=\nLoadCredential=%i.conf:/srv/100%%/wg0.conf\n",
+    "[Service]\nLoadCredential=\nLoadCredential=%i.conf:/srv/100%%/wg0.conf\nExecReload=\n" +
+      "ExecReload=+/usr/local/lib/longhaul/1.2.3/deno run --no-prompt --cached-only --allow-ffi " +
+      "/usr/local/lib/longhaul/1.2.3/main.ts reload %i --file /srv/100%%/wg0.conf\n",
   );
   const text = configDropIn(OPTIONS, ROOT_UNIT, "/srv/$x/wg0.conf");
   assert(text.startsWith("[Service]\nExecStart=\nExecStart=/usr/local/"), text);

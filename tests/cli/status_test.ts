@@ -150,15 +150,26 @@ statusTest("an interface that ends is told, also by --watch", async (net) => {
   assert(watch.log.includes(`longhaul: Nothing runs as ${names[0]}`), watch.log);
 });
 
-statusTest("nobody but root and the owner may ask", async (net) => {
-  const { names } = await pair(net);
-  const { code, stderr } = await run(
-    ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", ...command("status", names[0])],
-    { mayFail: true, env: { HOME: "/nonexistent", DENO_DIR: await denoFolder(net) } },
-  );
-  assertEquals(code, 1);
-  assert(/may ask|permission denied/.test(stderr), stderr);
-}, "setpriv");
+statusTest(
+  "only root and the owner may ask or end it, and others are told who may",
+  async (net) => {
+    const { names } = await pair(net);
+    const env = { HOME: "/nonexistent", DENO_DIR: await denoFolder(net) };
+    const drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    const cases: [string[], string][] = [
+      [["status", names[0]], `Only root, or the user who runs ${names[0]}, may ask it\n`],
+      [["down", names[0]], "EACCES (permission denied). Root may do it: call it with sudo\n"],
+      [["reload"], " may be asked by root (sudo)\n"],
+      [["peer", "add", "phone"], " may be asked by root (sudo)\n"],
+    ];
+    for (const [words, text] of cases) {
+      const { code, stderr } = await run([...drop, ...command(...words)], { mayFail: true, env });
+      assertEquals(code, 1);
+      assert(stderr.endsWith(text), stderr);
+    }
+  },
+  "setpriv",
+);
 
 /** A module cache that everybody may read. */
 async function denoFolder(net: Net): Promise<string> {

@@ -68,6 +68,13 @@ nodeTest("show and showconf print what wg prints", KINDS, async (node) => {
   assertEquals([open, config].map((text) => text.includes(key.privateKey)), [tellsKey, tellsKey]);
 });
 
+nodeTest("a zone of an endpoint is told by its name", KINDS.slice(0, 2), async (node) => {
+  await node.set("peer", newKeyPair().publicKey, "endpoint", "[fe80::1%lo]:999");
+  for (const words of [["show", node.name, "dump"], ["showconf", node.name]]) {
+    assert((await bothSay(words)).includes("[fe80::1%lo]:999"));
+  }
+});
+
 Deno.test({
   name: "show all names the interface in each line as wg does",
   ...requires("root", "tun", "ip", "nsenter", "wg", "unshare", "mount", LONGHAUL),
@@ -197,6 +204,28 @@ nodeTest("allowed-ips with signs add and take away", ["longhaul"], async (node) 
   assertEquals(await set("-10.2.0.0/16"), ["10.3.0.0/16"]);
   assertEquals(await set("fd00::/64"), ["fd00::/64"]);
 });
+
+nodeTest(
+  "hazard 7: a key file that others can read is used with a warning",
+  ["longhaul"],
+  async (node, net) => {
+    const { privateKey, publicKey } = newKeyPair();
+    const path = `${net.folder}/open`;
+    for (
+      const [text, words] of [
+        [privateKey, ["set", node.name, "private-key", path]],
+        [`[Interface]\nPrivateKey = ${privateKey}\n`, ["setconf", node.name, path]],
+      ] as const
+    ) {
+      Deno.writeTextFileSync(path, text);
+      Deno.chmodSync(path, 0o644);
+      const { code, stderr } = await longhaul([...words]);
+      assertEquals(code, 0, stderr);
+      assert(/warning: .* can be read by every user.*chmod 600/.test(stderr), stderr);
+      assertEquals((await node.show()).publicKey, publicKey);
+    }
+  },
+);
 
 nodeTest("a bad word or file changes nothing and tells no key", ["longhaul"], async (node, net) => {
   const { privateKey, publicKey } = newKeyPair();

@@ -6,6 +6,8 @@ import {
   RequestError,
   type RequestHandler,
   type RequestHandlers,
+  textFields,
+  textOf,
 } from "../../src/control/request.ts";
 import { UapiSession } from "../../src/control/uapi.ts";
 import { ConfigurationError } from "../../src/wireguard/configuration.ts";
@@ -71,8 +73,9 @@ Deno.test("a line without = and too many lines are refused, the handler is not a
     throw new Error("asked");
   };
   assert(talk("longhaul=echo\nnonsense\n\n", never).answer.endsWith("errno=22\n\n"));
-  const many = "longhaul=echo\n" + "a=1\n".repeat(65) + "\n";
-  assertEquals(talk(many, never).answer, "error=line 65: too many lines\nerrno=22\n\n");
+  const max = 1 << 18;
+  const many = "longhaul=echo\n" + "a=1\n".repeat(max + 1) + "\n";
+  assertEquals(talk(many, never).answer, `error=line ${max + 1}: too many lines\nerrno=22\n\n`);
 });
 
 Deno.test("while a handler works nothing is read, and its answer is announced", async () => {
@@ -96,4 +99,14 @@ Deno.test("a handler that fails late is told like one that fails at once", async
   });
   await new Promise((resolve) => setTimeout(resolve, 0));
   assertEquals(readAll(session), "error=not so\nerrno=22\n\n");
+});
+
+Deno.test("a text of any size and kind passes as short lines", () => {
+  for (const text of ["", "a", "[Interface]\r\n\n# ü\u{1f600}=\n".repeat(1000), "x".repeat(360)]) {
+    const fields = textFields("config", text);
+    assert(fields.every(([, value]) => value.length <= 480 && /^[A-Za-z0-9+/=]*$/.test(value)));
+    assertEquals(textOf("config", [["other", "1"], ...fields]), text);
+  }
+  assertEquals(textOf("config", [["other", "1"]]), null);
+  assertThrows(() => textOf("config", [["config", "?"]]), RequestError, "not in base64");
 });

@@ -46,3 +46,20 @@ Deno.test("a peer that was removed and is back elsewhere has not moved", () => {
   watch.look([peer(1)]);
   assertEquals(told, []);
 });
+
+Deno.test("a peer that is noted between looks is told when it moves before the next one", () => {
+  const told: string[] = [];
+  let port = 1;
+  const watch = new EndpointWatch(
+    () => ({ address: Uint8Array.of(192, 0, 2, 1), port }),
+    (_key, from, to) => told.push(`${from} ${to}`),
+  );
+  watch.note(new Uint8Array(1));
+  watch.note(new Uint8Array(1));
+  port = 2;
+  watch.look([peer(7)]);
+  port = 3;
+  watch.note(new Uint8Array(1));
+  watch.look([peer(8)]);
+  assertEquals(told, ["192.0.2.1:1 192.0.2.1:2", "192.0.2.1:2 192.0.2.1:3"]);
+});

@@ -92,6 +92,24 @@ Deno.test(
 );
 
 Deno.test({
+  name: "writeFileAtomic() leaves a file with the owner that it had",
+  ...requires("root"),
+  fn: inFolder((folder) => {
+    const path = `${folder}/theirs`;
+    Deno.writeTextFileSync(path, "old");
+    Deno.chownSync(path, 1234, 5678);
+    writeFileAtomic(path, "new", 0o640);
+    const { ownerUid, ownerGid, mode } = fileStatus(path)!;
+    assertEquals([ownerUid, ownerGid, mode, Deno.readTextFileSync(path)], [
+      1234,
+      5678,
+      0o640,
+      "new",
+    ]);
+  }),
+});
+
+Deno.test({
   name: "a full disk fails the write with ENOSPC and keeps the old file",
   ...requires("root", "mount"),
   fn: inFolder((folder) => {
