@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Foreground } from "../cli/longhaul.ts";
 import { run, waitFor } from "./command.ts";
-import { longhaulAsNobody } from "./rootless.ts";
+import { INNER_V4, INNER_V6, longhaulAsNobody } from "./rootless.ts";
 import {
   FAR_V4,
   FAR_V6,
@@ -46,20 +46,38 @@ servedTest(
   ["curl", "nginx"],
 );
 
-servedTest("names are resolved by UDP and by TCP, at a server of the LAN and at the node", [
-  ...EVERYTHING,
-  "LocalServices = dns",
-], async (scene) => {
-  await startDns(scene, scene.far);
-  for (const server of BOTH) {
-    for (const transport of ["+notcp", "+tcp"]) {
-      const dig = `dig +short +tries=2 +time=3 ${transport} @${server} a.test A`;
-      assertEquals((await ask(scene, dig)).trim(), "192.0.2.99");
+servedTest(
+  "names are resolved by UDP and by TCP, at a server of the LAN",
+  EVERYTHING,
+  async (scene) => {
+    await startDns(scene, scene.far);
+    for (const server of BOTH) await assertResolves(scene, server);
+    const large = await ask(scene, `dig +bufsize=4096 +tries=2 +time=3 @${FAR_V4} large.test TXT`);
+    assertMatch(large, /MSG SIZE {2}rcvd: 3\d\d\d/);
+  },
+  ["dig"],
+);
+
+servedTest(
+  "the node passes questions on to its host's name server, and hears when that changes",
+  [
+    "LocalServices = dns",
+  ],
+  async (scene) => {
+    await startDns(scene, scene.far);
+    for (const server of [FAR_V4, FAR_V6]) {
+      Deno.writeTextFileSync(`${scene.sandbox}/resolv.conf`, `search test\nnameserver ${server}\n`);
+      await waitFor(`the server ${server} is asked`, 15_000, async () => {
+        const dig = `dig +short +tries=1 +time=1 @${INNER_V4} a.test A`;
+        return (await ask(scene, dig, true)).trim() === "192.0.2.99";
+      });
+      for (const own of [INNER_V4, INNER_V6]) await assertResolves(scene, own);
+      await scene.net.ip(scene.far, [`route add blackhole ${HOME_LAN_V4}`]);
     }
-  }
-  const large = await ask(scene, `dig +bufsize=4096 +tries=2 +time=3 @${FAR_V4} large.test TXT`);
-  assertMatch(large, /MSG SIZE {2}rcvd: 3\d\d\d/);
-}, ["dig"]);
+  },
+  ["dig"],
+  { resolvConf: "nameserver 10.60.0.99\n" },
+);
 
 servedTest(
   "pings of any length, and ways traced by UDP, ICMP and TCP, show the node as a hop",
@@ -311,6 +329,13 @@ async function startNginx(scene: ServedScene, namespace: string, port: number): 
   );
   await scene.start(namespace, ["nginx", "-p", folder, "-c", config]);
   await listens(namespace, port);
+}
+
+async function assertResolves(scene: ServedScene, server: string): Promise<void> {
+  for (const transport of ["+notcp", "+tcp"]) {
+    const dig = `dig +short +tries=2 +time=3 ${transport} @${server} a.test A`;
+    assertEquals((await ask(scene, dig)).trim(), "192.0.2.99");
+  }
 }
 
 /** A name server that knows a.test, and a long text. */
