@@ -16,6 +16,9 @@ export interface ForwardLimits {
   /** Flows of echo requests: one for each program and destination. */
   readonly echoFlowsMax: number;
   readonly echoFlowsPerClientMax: number;
+  /** Flows of all kinds that one client may begin in a second, and how many at once. */
+  readonly newFlowsPerSecond: number;
+  readonly newFlowsBurst: number;
 }
 
 export const DEFAULT_FORWARD_LIMITS: ForwardLimits = {
@@ -28,6 +31,8 @@ export const DEFAULT_FORWARD_LIMITS: ForwardLimits = {
   udpFlowsPerClientMax: 4096,
   echoFlowsMax: 512,
   echoFlowsPerClientMax: 128,
+  newFlowsPerSecond: 2000,
+  newFlowsBurst: 4000,
 };
 
 /** A connection to the host that is not made within this time is given up. */
