@@ -31,8 +31,8 @@ export const DEFAULT_FORWARD_LIMITS: ForwardLimits = {
   udpFlowsPerClientMax: 4096,
   echoFlowsMax: 512,
   echoFlowsPerClientMax: 128,
-  newFlowsPerSecond: 2000,
-  newFlowsBurst: 4000,
+  newFlowsPerSecond: 1000,
+  newFlowsBurst: 1000,
 };
 
 /** A connection to the host that is not made within this time is given up. */
