@@ -48,6 +48,8 @@ export const KEEPALIVE_IDLE_MS = 2 * 60 * 60_000;
 export const UDP_IDLE_MS = 2 * 60_000;
 /** The same for a flow that was one question, with an answer or without. */
 export const UDP_QUERY_IDLE_MS = 30_000;
+/** A name server that has not answered within this time gives way to the next one. */
+export const RESOLVER_SILENCE_MS = 2000;
 /** A flow of echo requests ends after this time; RFC 5508 (REQ-1): at least 60 seconds. */
 export const ECHO_IDLE_MS = 60_000;
 /** How often timeouts are looked at; they may be late by this much. */

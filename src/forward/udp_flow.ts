@@ -23,7 +23,7 @@ import {
 } from "./host_sockets.ts";
 import type { UdpMapping } from "./udp_mapping.ts";
 import { passedError, tooBig } from "./passed_errors.ts";
-import { UDP_IDLE_MS, UDP_QUERY_IDLE_MS } from "./limits.ts";
+import { RESOLVER_SILENCE_MS, UDP_IDLE_MS, UDP_QUERY_IDLE_MS } from "./limits.ts";
 
 /** What a flow needs of the forwarder that it belongs to. */
 export interface UdpFlowOwner {
@@ -38,6 +38,8 @@ export interface UdpFlowOwner {
   enqueue(flow: UdpForward): void;
   /** Datagrams that the host had no room for. */
   onDropped(datagrams: number): void;
+  /** A name server has not answered in time. */
+  onSilent(flow: UdpForward): void;
   /** The flow has moved something. */
   onActive(flow: UdpForward): void;
   /** The flow is over and its sockets closed. */
@@ -49,6 +51,14 @@ const DATAGRAM_BYTES_MAX = 65_535;
 const HEADER_BYTES_V4 = 28;
 const HEADER_BYTES_V6 = 48;
 const ERROR_EVENTS = HostEvent.Error | HostEvent.HungUp;
+
+/** Where a flow leads. */
+export interface UdpTarget {
+  readonly address: Uint8Array;
+  readonly port: number;
+  /** Whether it is a name server, one of several perhaps. */
+  readonly isResolver?: boolean;
+}
 
 /** One flow; see the module's text. */
 export class UdpForward implements UdpHandler, HostFlow {
@@ -68,6 +78,8 @@ export class UdpForward implements UdpHandler, HostFlow {
   #socket: UdpSocket | null = null;
   /** Whether the datagram that made the flow has gone to the host already. */
   #isFirstSent = false;
+  /** Whether the owner knows that a name server does not answer. */
+  #isSilenceTold = false;
   /** The kernel or the path does not take runs of datagrams. */
   #isRunRefused = false;
   #isReadable = false;
@@ -88,7 +100,7 @@ export class UdpForward implements UdpHandler, HostFlow {
     flow: UdpFlow,
     hostSocket: number,
     isRouted: boolean,
-    readonly target: FlowFacts["target"],
+    readonly target: UdpTarget,
   ) {
     this.#owner = owner;
     this.#flow = flow;
@@ -107,7 +119,7 @@ export class UdpForward implements UdpHandler, HostFlow {
       clientPort: remotePort,
       destination: localAddress,
       destinationPort: localPort,
-      target: this.target,
+      target: { address: this.target.address, port: this.target.port },
       ageMs: nowMs - this.#startedMs,
       toHostBytes: this.#toHostBytes,
       toPeerBytes: this.#toPeerBytes,
@@ -225,6 +237,12 @@ export class UdpForward implements UdpHandler, HostFlow {
   }
 
   onSweep(nowMs: number): number {
+    if (this.target.isResolver && !this.#isReplied && !this.#isSilenceTold) {
+      const silentMs = this.#startedMs + RESOLVER_SILENCE_MS;
+      if (nowMs < silentMs) return silentMs;
+      this.#isSilenceTold = true;
+      this.#owner.onSilent(this);
+    }
     const idleMs = this.#isConversation ? UDP_IDLE_MS : UDP_QUERY_IDLE_MS;
     const dueMs = this.#activeMs + idleMs;
     if (nowMs < dueMs) return dueMs;

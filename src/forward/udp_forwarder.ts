@@ -46,6 +46,7 @@ interface OpenTarget {
   readonly address: Uint8Array;
   readonly port: number;
   readonly isRouted: boolean;
+  readonly isResolver?: boolean;
 }
 
 /** Holds a number until the flow that it is for exists. */
@@ -114,6 +115,10 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
 
   onDropped(datagrams: number): void {
     this.#options.counters.drop(DropReason.HostSocketFull, datagrams);
+  }
+
+  onSilent(flow: UdpForward): void {
+    this.targets.demoteResolver(flow.target.address);
   }
 
   onActive(flow: UdpForward): void {
