@@ -59,6 +59,24 @@ servedTest(
 );
 
 servedTest(
+  "of two name servers the one that answers is asked, after some seconds",
+  ["LocalServices = dns"],
+  async (scene) => {
+    await startDns(scene, scene.far);
+    await scene.net.ip(scene.lan, ["route add blackhole 10.99.0.0/16"]);
+    const { stdout } = await run(
+      ["dig", "+short", "+tries=4", "+time=3", `@${INNER_V4}`, "a.test"],
+      {
+        namespace: scene.away,
+      },
+    );
+    assertEquals(stdout.trim().split("\n").at(-1), "192.0.2.99");
+  },
+  ["dig"],
+  { resolvConf: `nameserver 10.99.0.1\nnameserver ${FAR_V4}\n` },
+);
+
+servedTest(
   "the node passes questions on to its host's name server, and hears when that changes",
   [
     "LocalServices = dns",
