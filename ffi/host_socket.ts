@@ -46,6 +46,9 @@ const SO_LINGER = 13;
 const SHUT_WR = 1;
 const SOL_UDP = 17;
 const UDP_SEGMENT = 103;
+const UDP_GRO = 104;
+/** Room for the length of segments, an int, as UDP_GRO tells it. */
+const READ_CONTROL_BYTES = 24;
 /** A segment's length: u16. */
 const SEGMENT_DATA_BYTES = 2;
 /** Connecting a UDP socket sends nothing, whatever the port. */
@@ -59,7 +62,9 @@ const IOVEC_BYTES = 16;
 const WRITE_HEADER = 0;
 const READ_IOVEC = 64;
 const WRITE_CONTROL = 80;
-const WRITE_IOVECS = 128;
+const READ_HEADER = 104;
+const READ_CONTROL = 160;
+const WRITE_IOVECS = 256;
 /** Bytes of slab that one `HostSocketSet` needs, at a multiple of 8. */
 export const HOST_SOCKET_SCRATCH_BYTES = WRITE_IOVECS + IOVECS_MAX * IOVEC_BYTES;
 
@@ -86,6 +91,9 @@ export class HostSocketSet {
   readonly #scratchAt: number;
   readonly #header: bigint;
   readonly #readIovec: bigint;
+  readonly #readHeader: bigint;
+  /** After `readRun`: the length of each datagram but the last. */
+  segmentBytes = 0;
 
   /** `scratchAt`: a region of HOST_SOCKET_SCRATCH_BYTES that no one else uses. */
   constructor(memory: FfiMemory, scratchAt: number) {
@@ -93,9 +101,13 @@ export class HostSocketSet {
     this.#scratchAt = scratchAt;
     this.#header = memory.addressOf(scratchAt + WRITE_HEADER);
     this.#readIovec = memory.addressOf(scratchAt + READ_IOVEC);
+    this.#readHeader = memory.addressOf(scratchAt + READ_HEADER);
     memory.u8.fill(0, scratchAt, scratchAt + HOST_SOCKET_SCRATCH_BYTES);
     memory.writeAddress(scratchAt + WRITE_HEADER + Msghdr.iov, scratchAt + WRITE_IOVECS);
     memory.writeAddress(scratchAt + WRITE_HEADER + Msghdr.control, scratchAt + WRITE_CONTROL);
+    memory.writeAddress(scratchAt + READ_HEADER + Msghdr.iov, scratchAt + READ_IOVEC);
+    memory.i32[(scratchAt + READ_HEADER + Msghdr.iovlen) >> 2] = 1;
+    memory.writeAddress(scratchAt + READ_HEADER + Msghdr.control, scratchAt + READ_CONTROL);
     const controlAt = scratchAt + WRITE_CONTROL;
     memory.view.setUint32(controlAt + Cmsghdr.length, Cmsghdr.data + SEGMENT_DATA_BYTES, true);
     memory.view.setInt32(controlAt + Cmsghdr.level, SOL_UDP, true);
@@ -155,9 +167,13 @@ export class HostSocketSet {
       source.every((byte, i) => byte === address[i]);
   }
 
-  /** A UDP socket that speaks with that address alone: the descriptor or a negated errno. */
+  /**
+   * A UDP socket that speaks with that address alone, to be read by `readRun`: the descriptor or a
+   * negated errno.
+   */
   connectUdp(address: Uint8Array, port: number, token: number): number {
     const fd = this.#open(SOCK_DGRAM, address);
+    if (fd >= 0) setIntOption(fd, SOL_UDP, UDP_GRO, 1);
     return fd < 0 ? fd : this.#connect(fd, address, port, token);
   }
 
@@ -167,6 +183,7 @@ export class HostSocketSet {
    */
   connectRouted(address: Uint8Array, port: number, token: number, fromPort: number): number {
     const fd = openRoutedUdp(address, fromPort);
+    if (fd >= 0) setIntOption(fd, SOL_UDP, UDP_GRO, 1);
     return fd < 0 ? fd : this.#connect(fd, address, port, token);
   }
 
@@ -214,6 +231,25 @@ export class HostSocketSet {
       const n = checked(this.#libc.readv_at(fd, this.#readIovec, 1));
       if (n !== -Errno.EINTR) return n;
     }
+  }
+
+  /**
+   * Reads a run of datagrams that the kernel has merged, or one, to `at` (65,535 bytes): all of its
+   * bytes, `segmentBytes` of them each, or a negated errno.
+   */
+  readRun(fd: number, at: number, capacity: number): number {
+    const memory = this.#memory;
+    const lengthAt = this.#scratchAt + READ_HEADER + Msghdr.controllen;
+    memory.writeIovec(this.#scratchAt + READ_IOVEC, at, capacity);
+    memory.i32[lengthAt >> 2] = READ_CONTROL_BYTES;
+    let n: number;
+    do n = checked(this.#libc.recvmsg_at(fd, this.#readHeader, MSG_DONTWAIT)); while (
+      n === -Errno.EINTR
+    );
+    const isMerged = n > 0 && memory.i32[lengthAt >> 2] >= Cmsghdr.data + 4;
+    const dataAt = this.#scratchAt + READ_CONTROL + Cmsghdr.data;
+    this.segmentBytes = isMerged ? memory.i32[dataAt >> 2] : Math.max(0, n);
+    return n;
   }
 
   /** Writes `bytes` bytes at `at`, or a datagram of them: what was taken, or a negated errno. */

@@ -23,6 +23,7 @@ export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SO_MARK = 36;
 export const SO_ATTACH_REUSEPORT_CBPF = 51;
+export const SO_MEMINFO = 55;
 
 export const MSG_DONTWAIT = 0x40;
 export const MSG_ERRQUEUE = 0x2000;
@@ -44,6 +45,23 @@ export function getIntOption(fd: number, level: number, option: number): number 
   wordLengthView.setUint32(0, 4, true);
   const result = checked(libc().getsockopt(fd, level, option, word, wordLength));
   return result < 0 ? result : wordView.getInt32(0, true);
+}
+
+// include/uapi/linux/sock_diag.h: nine words, the last one counts drops.
+const MEMINFO_BYTES = 36;
+const SK_MEMINFO_DROPS = 32;
+const memoryInfo = fixedBytes(MEMINFO_BYTES);
+const memoryInfoView = new DataView(memoryInfo.buffer);
+
+/**
+ * How many datagrams the kernel has thrown away because a socket's receive buffer was full, a run that
+ * was coalesced counting once; 0 where the kernel does not tell. The count wraps at 2^32.
+ */
+export function socketDrops(fd: number): number {
+  wordLengthView.setUint32(0, MEMINFO_BYTES, true);
+  const result = checked(libc().getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memoryInfo, wordLength));
+  const isTold = result >= 0 && wordLengthView.getUint32(0, true) === MEMINFO_BYTES;
+  return isTold ? memoryInfoView.getUint32(SK_MEMINFO_DROPS, true) : 0;
 }
 
 /** Marks all that a socket sends (SO_MARK, for policy routing); needs CAP_NET_ADMIN. 0 unmarks. */

@@ -233,4 +233,7 @@ export const DROP_TEXTS: Readonly<Record<string, string>> = {
   DestinationProhibited: "To an address that Serve covers but that must be named by itself: this " +
     "host, another peer, loopback, link-local.",
   DestinationUnreachable: "To a destination that could not be reached in time.",
+  SocketOverflow:
+    "The UDP socket's buffer was full, so the kernel has thrown datagrams away (a run that it had " +
+    "merged counts once): peers send faster than this machine opens packets. See SocketBuffer.",
 };

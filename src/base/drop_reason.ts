@@ -97,6 +97,8 @@ export const DropReason = {
   DestinationProhibited: 58,
   /** A connection or an echo to a destination that could not be reached in time. */
   DestinationUnreachable: 59,
+  /** Datagrams of peers that found the UDP socket's buffer full: thrown away by the kernel. */
+  SocketOverflow: 60,
 } as const;
 
 /** One of the values of `DropReason`. */

@@ -10,7 +10,7 @@ import { excludeFromDumps, lockPages } from "../../ffi/pages.ts";
 import { systemRandom } from "../../ffi/random.ts";
 import type { TunHandle } from "../../ffi/tun.ts";
 import { UdpSocketPair } from "../../ffi/udp.ts";
-import { dropReasonName } from "../base/drop_reason.ts";
+import { DropReason, dropReasonName } from "../base/drop_reason.ts";
 import type { Log } from "../base/log.ts";
 import { VERSION } from "../base/version.ts";
 import type { NodeReport, OffloadState, PeerReport } from "../control/node_report.ts";
@@ -230,9 +230,13 @@ export class NodeProcess implements ConfigurationTarget {
       name,
       control.channels.reduce((sum, lane) => sum + lane.counters.value(counter), 0),
     ]);
-    const drops = Array.from(control.device.drops, (packets, reason) => ({
+    const { overflowDrops } = this.#sockets;
+    const drops = Array.from(control.device.drops, (ofDevice, reason) => ({
       reason: dropReasonName(reason),
-      packets: control.channels.reduce((sum, lane) => sum + lane.counters.dropped(reason), packets),
+      packets: control.channels.reduce(
+        (sum, lane) => sum + lane.counters.dropped(reason),
+        reason === DropReason.SocketOverflow ? overflowDrops : ofDevice,
+      ),
     }));
     return {
       version: VERSION,

@@ -5,7 +5,7 @@
  */
 import { Errno } from "../base/errno.ts";
 import { SystemCallError } from "../../ffi/error.ts";
-import { setSocketMark } from "../../ffi/socket.ts";
+import { setSocketMark, socketDrops } from "../../ffi/socket.ts";
 import { closeUdpSockets, openUdpSockets, type UdpSockets } from "../../ffi/udp_open.ts";
 import { ConfigurationError } from "../wireguard/configuration.ts";
 
@@ -31,6 +31,8 @@ export class PeerSockets {
   #isUp = false;
   /** Sockets that lanes may still be using; their ports are not free yet. */
   readonly #retired: UdpSockets[] = [];
+  /** What closed sockets had dropped. */
+  #dropsOfClosed = 0;
 
   constructor(options: PeerSocketOptions) {
     this.#options = options;
@@ -44,6 +46,12 @@ export class PeerSockets {
   /** Whether the sockets are open. */
   get isOpen(): boolean {
     return this.#open !== null;
+  }
+
+  /** Datagrams that the kernel has thrown away because a socket's buffer was full. */
+  get overflowDrops(): number {
+    const all = this.#open === null ? this.#retired : [this.#open, ...this.#retired];
+    return this.#dropsOfClosed + all.reduce((sum, sockets) => sum + dropsOf(sockets), 0);
   }
 
   /** Opens the sockets if they are closed. Throws `SystemCallError` (EADDRINUSE). */
@@ -104,7 +112,10 @@ export class PeerSockets {
 
   /** Closes what is no longer used; call when every lane has taken the newest sockets. */
   closeRetired(): void {
-    for (const sockets of this.#retired.splice(0)) closeUdpSockets(sockets);
+    for (const sockets of this.#retired.splice(0)) {
+      this.#dropsOfClosed += dropsOf(sockets);
+      closeUdpSockets(sockets);
+    }
   }
 
   #use(sockets: UdpSockets): void {
@@ -141,6 +152,10 @@ export class PeerSockets {
     const { bufferBytes, gro } = this.#options;
     return openUdpSockets({ port, bufferBytes, gro, fwmark: this.#fwmark });
   }
+}
+
+function dropsOf({ v4, v6 }: UdpSockets): number {
+  return [v4, v6].reduce((sum, fd) => fd < 0 ? sum : sum + socketDrops(fd), 0);
 }
 
 function asConfigurationError<T>(action: () => T): T {

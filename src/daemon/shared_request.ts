@@ -7,15 +7,20 @@ const TIMEOUT_MS = 3000;
 export class SharedRequest<Answer> {
   #pending: Promise<Answer> | null = null;
   #settle: ((read: () => Answer) => void) | null = null;
+  readonly #timeoutMs: number;
 
-  /** The next answer; `ask` is called unless one is expected already. Rejects after seconds. */
+  constructor(timeoutMs = TIMEOUT_MS) {
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** The next answer; `ask` is called unless one is expected already. Rejects in time. */
   make(ask: () => void): Promise<Answer> {
     if (this.#pending !== null) return this.#pending;
     const pending = new Promise<Answer>((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#end();
         reject(new Error("the data plane does not answer"));
-      }, TIMEOUT_MS);
+      }, this.#timeoutMs);
       this.#settle = (read) => {
         clearTimeout(timer);
         this.#end();

@@ -87,6 +87,11 @@ export class FlowTargets {
     return { addresses: [localAddress], port: localPort, isRouted: true };
   }
 
+  /** A name server does not answer: the others are asked first from now on. */
+  demoteResolver(address: Uint8Array): void {
+    this.#services.demoteResolver(address);
+  }
+
   /**
    * Who is counted as the client of a flow from `address`: the peer, whatever addresses it has, so that
    * one with a whole network cannot take all there is.

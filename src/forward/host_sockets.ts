@@ -78,6 +78,12 @@ export interface HostSockets {
 
   /** Reads to `at`: bytes (0 at the end of a stream) or a negated errno. */
   read(socket: number, at: number, capacity: number): number;
+  /**
+   * Reads from a UDP socket a run of datagrams, or one, to `at` (65,535 bytes): all their bytes, or a
+   * negated errno. Each has `segmentBytes`, the last may be shorter.
+   */
+  readRun(socket: number, at: number, capacity: number): number;
+  readonly segmentBytes: number;
   /** Writes from `at`: the bytes that were taken, or a negated errno. */
   write(socket: number, at: number, bytes: number): number;
   /** Writes all pieces in one call: the bytes that were taken, or a negated errno. */

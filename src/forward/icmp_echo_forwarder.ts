@@ -16,6 +16,7 @@ import {
 } from "../netstack/icmp.ts";
 import { ICMP_HEADER_BYTES, ICMP_REST, IcmpType, Icmpv6Type } from "../wire/icmp.ts";
 import { addressBytes } from "../wire/ip.ts";
+import type { ClientRate } from "./client_rate.ts";
 import { type FlowFacts, FlowKind, FlowState } from "./flow_snapshot.ts";
 import type { FlowSlots, HostFlow } from "./flow_slots.ts";
 import type { FlowTargets } from "./flow_targets.ts";
@@ -31,6 +32,7 @@ export interface IcmpEchoOptions {
   readonly slots: FlowSlots;
   readonly limits: ForwardLimits;
   readonly counters: DropCounters;
+  readonly rate: ClientRate;
   readonly errors: FlowErrors;
   readonly icmp: Pick<IcmpLayer, "sendEchoReply">;
   /** The bytes of the slab, and where messages of the host are read to: 65,535 bytes. */
@@ -126,9 +128,9 @@ export class IcmpEchoForwarder implements EchoForwarder {
     destination: Uint8Array,
     identifier: number,
   ): EchoFlow | EchoVerdict {
-    const { host, slots, wantSweep, counters } = this.options;
+    const { host, slots, wantSweep, counters, rate, time } = this.options;
     const client = this.targets.clientOf(source);
-    if (!this.#makeRoom(client)) {
+    if (!rate.take(client, time.nowMs) || !this.#makeRoom(client)) {
       counters.drop(DropReason.FlowLimit);
       return EchoVerdict.Drop;
     }
@@ -142,7 +144,7 @@ export class IcmpEchoForwarder implements EchoForwarder {
     slots.replace(slot, flow);
     this.#flows.set(key, flow);
     this.#clients.set(client, (this.#clients.get(client) ?? 0) + 1);
-    wantSweep(flow.onSweep(this.options.time.nowMs));
+    wantSweep(flow.onSweep(time.nowMs));
     return flow;
   }
 

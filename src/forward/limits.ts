@@ -16,6 +16,9 @@ export interface ForwardLimits {
   /** Flows of echo requests: one for each program and destination. */
   readonly echoFlowsMax: number;
   readonly echoFlowsPerClientMax: number;
+  /** Flows of all kinds that one client may begin in a second, and how many at once. */
+  readonly newFlowsPerSecond: number;
+  readonly newFlowsBurst: number;
 }
 
 export const DEFAULT_FORWARD_LIMITS: ForwardLimits = {
@@ -28,6 +31,8 @@ export const DEFAULT_FORWARD_LIMITS: ForwardLimits = {
   udpFlowsPerClientMax: 4096,
   echoFlowsMax: 512,
   echoFlowsPerClientMax: 128,
+  newFlowsPerSecond: 1000,
+  newFlowsBurst: 1000,
 };
 
 /** A connection to the host that is not made within this time is given up. */
@@ -43,6 +48,8 @@ export const KEEPALIVE_IDLE_MS = 2 * 60 * 60_000;
 export const UDP_IDLE_MS = 2 * 60_000;
 /** The same for a flow that was one question, with an answer or without. */
 export const UDP_QUERY_IDLE_MS = 30_000;
+/** A name server that has not answered within this time gives way to the next one. */
+export const RESOLVER_SILENCE_MS = 2000;
 /** A flow of echo requests ends after this time; RFC 5508 (REQ-1): at least 60 seconds. */
 export const ECHO_IDLE_MS = 60_000;
 /** How often timeouts are looked at; they may be late by this much. */

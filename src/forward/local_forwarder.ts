@@ -10,6 +10,7 @@ import { FlowSlots } from "./flow_slots.ts";
 import { IcmpEchoForwarder, type IcmpEchoOptions } from "./icmp_echo_forwarder.ts";
 import type { HostSockets } from "./host_sockets.ts";
 import { DEFAULT_FORWARD_LIMITS, type ForwardLimits, SWEEP_INTERVAL_MS } from "./limits.ts";
+import { ClientRate } from "./client_rate.ts";
 import { FlowTargets, type Reachable, type Surroundings } from "./flow_targets.ts";
 import { TcpForwarder, type TurnTime } from "./tcp_forwarder.ts";
 import { LocalUdp } from "./udp_forwarder.ts";
@@ -47,10 +48,12 @@ export class LocalForwarder {
 
   constructor(options: LocalForwarderOptions) {
     this.#host = options.host;
+    const limits = options.limits ?? DEFAULT_FORWARD_LIMITS;
     const parts = {
       ...options,
       slots: this.#slots,
-      limits: options.limits ?? DEFAULT_FORWARD_LIMITS,
+      limits,
+      rate: new ClientRate(limits.newFlowsPerSecond, limits.newFlowsBurst),
       wantSweep: (atMs: number) => this.#sweepAtMs = Math.min(this.#sweepAtMs, atMs),
     };
     this.#surroundings = options.surroundings ?? null;

@@ -31,6 +31,8 @@ export interface ServiceTarget {
   readonly port: number;
   /** Whether the peer has named the address itself: this node is a hop on the way there. */
   readonly isRouted: boolean;
+  /** Whether the addresses are those of name servers, any of which will do. */
+  readonly isResolver?: boolean;
 }
 
 const LOOPBACK_V4 = Uint8Array.of(127, 0, 0, 1);
@@ -43,7 +45,7 @@ const LOOPBACKS_OF_V6 = [LOOPBACK_V6, LOOPBACK_V4];
 export class ServiceTable {
   readonly #tcp: readonly LocalService[];
   readonly #udp: readonly LocalService[];
-  readonly #resolvers: readonly Uint8Array[];
+  #resolvers: readonly Uint8Array[];
 
   /** Where ranges overlap, the later one counts. */
   constructor(services: readonly LocalService[], resolvers: readonly Uint8Array[] = []) {
@@ -60,9 +62,23 @@ export class ServiceTable {
       if (port < service.firstPort || port > service.lastPort) continue;
       const addresses = this.#addressesOf(service, ipVersion);
       if (addresses.length === 0) return null;
-      return { addresses, port: service.port + port - service.firstPort, isRouted: false };
+      return {
+        addresses,
+        port: service.port + port - service.firstPort,
+        isRouted: false,
+        ...(service.host === RESOLVER && { isResolver: true }),
+      };
     }
     return null;
+  }
+
+  /** A name server does not answer: the others are asked first from now on. */
+  demoteResolver(address: Uint8Array): void {
+    const isIt = (other: Uint8Array) => String(other) === String(address);
+    this.#resolvers = [
+      ...this.#resolvers.filter((other) => !isIt(other)),
+      ...this.#resolvers.filter(isIt),
+    ];
   }
 
   #addressesOf({ host }: LocalService, ipVersion: 4 | 6): readonly Uint8Array[] {

@@ -7,6 +7,7 @@ import type { DropCounters } from "../netstack/counters.ts";
 import { Unreachable } from "../netstack/output.ts";
 import type { PendingTcp, TcpAcceptor } from "../netstack/tcp/tcp_socket.ts";
 import { AddressCount } from "./address_count.ts";
+import type { ClientRate } from "./client_rate.ts";
 import { ClientQuota } from "./client_quota.ts";
 import type { FlowFacts } from "./flow_snapshot.ts";
 import type { FlowSlots } from "./flow_slots.ts";
@@ -29,6 +30,7 @@ export interface TcpForwarderOptions {
   readonly slots: FlowSlots;
   readonly limits: ForwardLimits;
   readonly counters: DropCounters;
+  readonly rate: ClientRate;
   /** Something has a deadline that was not there before. */
   readonly wantSweep: (atMs: number) => void;
 }
@@ -70,7 +72,7 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
   onSyn(pending: PendingTcp): void {
     const { flow } = pending;
     const target = this.targets.find("tcp", flow);
-    const { limits, slots, counters } = this.#options;
+    const { limits, slots, counters, rate } = this.#options;
     if (target === NoTarget.NotOffered) {
       counters.drop(DropReason.NotOffered);
       return pending.refuse();
@@ -83,7 +85,7 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
       this.#dials.size + this.#flows.size >= limits.tcpFlowsMax ||
       this.#dialsTo.of(target.addresses[0]) >= limits.dialsPerTargetMax;
     const client = this.targets.clientOf(flow.remoteAddress);
-    if (isFull || !this.#clients.begin(client)) {
+    if (isFull || !rate.take(client, this.nowMs) || !this.#clients.begin(client)) {
       // Not refused: the peer sends its SYN again, and by then there may be room.
       counters.drop(DropReason.FlowLimit);
       return pending.drop();

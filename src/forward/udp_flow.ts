@@ -23,7 +23,7 @@ import {
 } from "./host_sockets.ts";
 import type { UdpMapping } from "./udp_mapping.ts";
 import { passedError, tooBig } from "./passed_errors.ts";
-import { UDP_IDLE_MS, UDP_QUERY_IDLE_MS } from "./limits.ts";
+import { RESOLVER_SILENCE_MS, UDP_IDLE_MS, UDP_QUERY_IDLE_MS } from "./limits.ts";
 
 /** What a flow needs of the forwarder that it belongs to. */
 export interface UdpFlowOwner {
@@ -38,6 +38,8 @@ export interface UdpFlowOwner {
   enqueue(flow: UdpForward): void;
   /** Datagrams that the host had no room for. */
   onDropped(datagrams: number): void;
+  /** A name server has not answered in time. */
+  onSilent(flow: UdpForward): void;
   /** The flow has moved something. */
   onActive(flow: UdpForward): void;
   /** The flow is over and its sockets closed. */
@@ -49,6 +51,14 @@ const DATAGRAM_BYTES_MAX = 65_535;
 const HEADER_BYTES_V4 = 28;
 const HEADER_BYTES_V6 = 48;
 const ERROR_EVENTS = HostEvent.Error | HostEvent.HungUp;
+
+/** Where a flow leads. */
+export interface UdpTarget {
+  readonly address: Uint8Array;
+  readonly port: number;
+  /** Whether it is a name server, one of several perhaps. */
+  readonly isResolver?: boolean;
+}
 
 /** One flow; see the module's text. */
 export class UdpForward implements UdpHandler, HostFlow {
@@ -68,6 +78,8 @@ export class UdpForward implements UdpHandler, HostFlow {
   #socket: UdpSocket | null = null;
   /** Whether the datagram that made the flow has gone to the host already. */
   #isFirstSent = false;
+  /** Whether the owner knows that a name server does not answer. */
+  #isSilenceTold = false;
   /** The kernel or the path does not take runs of datagrams. */
   #isRunRefused = false;
   #isReadable = false;
@@ -88,7 +100,7 @@ export class UdpForward implements UdpHandler, HostFlow {
     flow: UdpFlow,
     hostSocket: number,
     isRouted: boolean,
-    readonly target: FlowFacts["target"],
+    readonly target: UdpTarget,
   ) {
     this.#owner = owner;
     this.#flow = flow;
@@ -107,7 +119,7 @@ export class UdpForward implements UdpHandler, HostFlow {
       clientPort: remotePort,
       destination: localAddress,
       destinationPort: localPort,
-      target: this.target,
+      target: { address: this.target.address, port: this.target.port },
       ageMs: nowMs - this.#startedMs,
       toHostBytes: this.#toHostBytes,
       toPeerBytes: this.#toPeerBytes,
@@ -188,7 +200,7 @@ export class UdpForward implements UdpHandler, HostFlow {
     const { host, datagramAt } = this.#owner;
     let moved = 0;
     while (this.#isReadable && !this.#isOver && moved < datagramsMax) {
-      const bytes = host.read(this.#hostSocket, datagramAt, DATAGRAM_BYTES_MAX);
+      const bytes = host.readRun(this.#hostSocket, datagramAt, DATAGRAM_BYTES_MAX);
       if (bytes === -Errno.EAGAIN) {
         this.#isReadable = false;
         break;
@@ -199,11 +211,9 @@ export class UdpForward implements UdpHandler, HostFlow {
         moved++;
         continue;
       }
-      moved++;
       this.#isReplied = true;
       this.#toPeerBytes += bytes;
-      // What the link has no room for is counted there.
-      this.#socket?.send(datagramAt, bytes);
+      moved += this.#toPeer(bytes, host.segmentBytes);
     }
     if (this.#isOver) return moved;
     if (moved > 0) this.#noteActive();
@@ -211,7 +221,28 @@ export class UdpForward implements UdpHandler, HostFlow {
     return moved;
   }
 
+  /** Sends the peer what was read, datagram by datagram; how many those were. */
+  #toPeer(bytes: number, segmentBytes: number): number {
+    const { datagramAt } = this.#owner;
+    let count = 0;
+    let from = 0;
+    do {
+      const length = Math.min(segmentBytes, bytes - from);
+      // What the link has no room for is counted there.
+      this.#socket?.send(datagramAt + from, length);
+      from += length;
+      count++;
+    } while (from < bytes);
+    return count;
+  }
+
   onSweep(nowMs: number): number {
+    if (this.target.isResolver && !this.#isReplied && !this.#isSilenceTold) {
+      const silentMs = this.#startedMs + RESOLVER_SILENCE_MS;
+      if (nowMs < silentMs) return silentMs;
+      this.#isSilenceTold = true;
+      this.#owner.onSilent(this);
+    }
     const idleMs = this.#isConversation ? UDP_IDLE_MS : UDP_QUERY_IDLE_MS;
     const dueMs = this.#activeMs + idleMs;
     if (nowMs < dueMs) return dueMs;

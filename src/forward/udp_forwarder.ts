@@ -9,6 +9,7 @@ import type { DropCounters } from "../netstack/counters.ts";
 import type { FlowError, FlowErrors } from "../netstack/flow_errors.ts";
 import type { UdpDatagram, UdpFlow, UdpForwarder } from "../netstack/udp_socket.ts";
 import { UdpVerdict } from "../netstack/udp_socket.ts";
+import type { ClientRate } from "./client_rate.ts";
 import type { FlowFacts } from "./flow_snapshot.ts";
 import type { FlowSlots, HostFlow } from "./flow_slots.ts";
 import type { HostSockets } from "./host_sockets.ts";
@@ -32,6 +33,7 @@ export interface LocalUdpOptions {
   readonly slots: FlowSlots;
   readonly limits: ForwardLimits;
   readonly counters: DropCounters;
+  readonly rate: ClientRate;
   /** Where datagrams of the host are read to, 65,535 bytes. */
   readonly datagramAt: number;
   /** Tells peers what has become of what they have sent. */
@@ -44,6 +46,7 @@ interface OpenTarget {
   readonly address: Uint8Array;
   readonly port: number;
   readonly isRouted: boolean;
+  readonly isResolver?: boolean;
 }
 
 /** Holds a number until the flow that it is for exists. */
@@ -79,7 +82,7 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
   }
 
   onFlow(flow: UdpFlow, datagram: UdpDatagram): UdpForward | UdpVerdict {
-    const { counters } = this.#options;
+    const { counters, rate } = this.#options;
     const target = this.targets.find("udp", flow);
     if (target === NoTarget.NotOffered) {
       counters.drop(DropReason.NotOffered);
@@ -90,7 +93,7 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
       return UdpVerdict.Prohibit;
     }
     const client = this.targets.clientOf(flow.remoteAddress);
-    if (!this.#makeRoom(client)) {
+    if (!rate.take(client, this.nowMs) || !this.#makeRoom(client)) {
       counters.drop(DropReason.FlowLimit);
       return UdpVerdict.Drop;
     }
@@ -112,6 +115,10 @@ export class LocalUdp implements UdpForwarder, UdpFlowOwner {
 
   onDropped(datagrams: number): void {
     this.#options.counters.drop(DropReason.HostSocketFull, datagrams);
+  }
+
+  onSilent(flow: UdpForward): void {
+    this.targets.demoteResolver(flow.target.address);
   }
 
   onActive(flow: UdpForward): void {

@@ -12,6 +12,7 @@ import { BulkTransfers } from "../forward/bulk_transfer.ts";
 import { writeFlowSnapshot } from "../forward/flow_snapshot.ts";
 import { DEFAULT_FORWARD_LIMITS, type ForwardLimits } from "../forward/limits.ts";
 import { LocalForwarder } from "../forward/local_forwarder.ts";
+import { OwnAddresses } from "../forward/own_addresses.ts";
 import type { HostWork } from "../lane/ports.ts";
 import type { Slab } from "../memory/slab.ts";
 import { BufferPool } from "../netstack/buffer_pool.ts";
@@ -72,11 +73,12 @@ export class LaneStack implements HostWork {
       udpFlowsMax: UDP_FLOWS_MAX,
     });
     this.#host = new HostSocketSet(memory, plan.hostSocketsAt);
+    const own = new OwnAddresses((address) => this.#host.isOwnAddress(address), this.stack);
     this.#forwarder = new LocalForwarder({
       ...config,
       ...{ host: this.#host, time: this.stack, counters },
       surroundings: {
-        isOwnAddress: (address) => this.#host.isOwnAddress(address),
+        isOwnAddress: (address) => own.has(address),
         peerPrefixBits: (address) => ownedPrefixBits(slab, parts.allowedIpsAt, address),
         peerOf: (address) => ownerOf(slab, parts.allowedIpsAt, address),
       },

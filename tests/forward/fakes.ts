@@ -44,6 +44,8 @@ export class FakeSocket {
   /** Datagrams with more than this, IPv4 and UDP headers included, are refused with EMSGSIZE. */
   pathMtu = Infinity;
   readonly errors: Partial<HostError>[] = [];
+  /** Whether datagrams that wait are read in one go. */
+  mergesDatagrams = false;
   /** A negated errno that runs of datagrams get; single ones are taken. */
   runError = 0;
   /** A negated errno that the next call answers, as a socket's error does. */
@@ -224,6 +226,25 @@ export class FakeHost implements HostSockets {
     this.slab.u8.set(bytes, at);
     if (bytes.length > 0) return bytes.length;
     return socket.isEnded ? 0 : -Errno.EAGAIN;
+  }
+
+  segmentBytes = 0;
+
+  /** Merges datagrams as the kernel does: of one length, the last one shorter or as long. */
+  readRun(number: number, at: number, capacity: number): number {
+    const socket = this.#get(number);
+    assert(socket.isDatagram && capacity === 65_535);
+    const bytes = this.read(number, at, capacity);
+    this.segmentBytes = Math.max(0, bytes);
+    let total = bytes;
+    while (bytes > 0 && total % bytes === 0 && socket.mergesDatagrams) {
+      const next = socket.datagramsToRead[0];
+      if (next === undefined || next.length === 0 || next.length > bytes) break;
+      socket.datagramsToRead.shift();
+      this.slab.u8.set(next, at + total);
+      total += next.length;
+    }
+    return total;
   }
 
   write(number: number, at: number, bytes: number): number {

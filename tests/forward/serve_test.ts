@@ -139,6 +139,24 @@ Deno.test("services at our own addresses stay what they are beside what is serve
   assertEquals(kinds(scene.echo(OWN4)), ["0/0"]);
 });
 
+Deno.test("a name server that does not answer gives way to the next one", () => {
+  const scene = new ServeScene({
+    services: [{ transport: "udp", firstPort: 53, lastPort: 53, host: RESOLVER, port: 53 }],
+    resolvers: [address("192.168.1.1"), address("192.168.1.2")],
+  });
+  scene.datagram(OWN4, 53, [1], 5000);
+  assertEquals(addressText(scene.host.last.address), "192.168.1.1");
+  scene.pass(4 * SECOND_MS);
+  scene.datagram(OWN4, 53, [1], 5001);
+  const { last } = scene.host;
+  assertEquals(addressText(last.address), "192.168.1.2");
+  scene.host.giveDatagram(last, [2]);
+  scene.settle();
+  scene.pass(20 * SECOND_MS);
+  scene.datagram(OWN4, 53, [1], 5002);
+  assertEquals(addressText(scene.host.last.address), "192.168.1.2");
+});
+
 Deno.test("a hop limit of 1 is told from here, one of more goes on less one", () => {
   for (const [lan, , own] of FAMILIES) {
     const scene = new ServeScene();

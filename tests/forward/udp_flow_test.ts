@@ -52,6 +52,18 @@ Deno.test("a run leaves in as few calls as there can be, its last datagram short
   assertEquals(socket.writes - before, 4);
 });
 
+Deno.test("datagrams that the host has merged are told apart again", () => {
+  const scene = new Scene([DNS]);
+  scene.udp.receive({}, [0]);
+  const socket = scene.host.last;
+  socket.mergesDatagrams = true;
+  const sent = [[1, 1], [2, 2], [3], [], [4, 4, 4], [5, 5, 5], [6]];
+  for (const datagram of sent) scene.host.giveDatagram(socket, datagram);
+  scene.settle();
+  assertEquals([...scene.udp.sockets.values()][0].sent, sent);
+  assert(socket.reads <= 5, `${socket.reads} reads`);
+});
+
 Deno.test("where runs are refused each datagram goes alone, and none is lost or doubled", () => {
   for (const errno of [Errno.EIO, Errno.EINVAL, Errno.EMSGSIZE]) {
     const scene = new Scene([DNS]);

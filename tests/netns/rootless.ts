@@ -22,6 +22,7 @@ mount --make-rprivate /
 mount --bind "$PROGRAM_FOLDER" "$SANDBOX/program"
 mount --bind "$CACHE" "$SANDBOX/cache"
 mount --bind "$PROJECT" "$SANDBOX/project"
+[ ! -f "$SANDBOX/resolv.conf" ] || mount --bind "$SANDBOX/resolv.conf" /etc/resolv.conf
 cd "$SANDBOX/home"
 exec setpriv --reuid ${NOBODY} --regid ${NOBODY} --clear-groups --bounding-set -all \\
   --inh-caps -all --no-new-privs \\
@@ -97,6 +98,8 @@ export interface RootlessOptions {
   readonly asRoot?: "with a TUN" | "without a TUN";
   /** Called before the rootless node starts, with its namespace. */
   readonly prepare?: (home: string) => Promise<void>;
+  /** What stands in /etc/resolv.conf of a node that nobody runs. */
+  readonly resolvConf?: string;
   /** Runs a copy of the project that belongs to nobody, instead of this one. */
   readonly freshCopy?: boolean;
 }
@@ -152,6 +155,9 @@ ${longhaul.join("\n")}
   if (options.freshCopy) await copyProject(`${sandbox}/home/longhaul`);
   const mode = options.mode === undefined ? [] : ["--mode", options.mode];
   await options.prepare?.(home);
+  if (options.resolvConf !== undefined) {
+    Deno.writeTextFileSync(`${sandbox}/resolv.conf`, options.resolvConf);
+  }
   const plain = command("up", file, ...mode);
   const argv = startedBy(options, sandbox, plain).map((word) =>
     options.freshCopy ? word.replace(`${sandbox}/project`, `${sandbox}/home/longhaul`) : word

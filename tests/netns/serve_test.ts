@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Foreground } from "../cli/longhaul.ts";
 import { run, waitFor } from "./command.ts";
-import { longhaulAsNobody } from "./rootless.ts";
+import { INNER_V4, INNER_V6, longhaulAsNobody } from "./rootless.ts";
 import {
   FAR_V4,
   FAR_V6,
@@ -46,20 +46,57 @@ servedTest(
   ["curl", "nginx"],
 );
 
-servedTest("names are resolved by UDP and by TCP, at a server of the LAN and at the node", [
-  ...EVERYTHING,
-  "LocalServices = dns",
-], async (scene) => {
-  await startDns(scene, scene.far);
-  for (const server of BOTH) {
-    for (const transport of ["+notcp", "+tcp"]) {
-      const dig = `dig +short +tries=2 +time=3 ${transport} @${server} a.test A`;
-      assertEquals((await ask(scene, dig)).trim(), "192.0.2.99");
+servedTest(
+  "names are resolved by UDP and by TCP, at a server of the LAN",
+  EVERYTHING,
+  async (scene) => {
+    await startDns(scene, scene.far);
+    for (const server of BOTH) await assertResolves(scene, server);
+    const large = await ask(scene, `dig +bufsize=4096 +tries=2 +time=3 @${FAR_V4} large.test TXT`);
+    assertMatch(large, /MSG SIZE {2}rcvd: 3\d\d\d/);
+  },
+  ["dig"],
+);
+
+servedTest(
+  "of two name servers the one that answers is asked, after some seconds",
+  ["LocalServices = dns"],
+  async (scene) => {
+    await startDns(scene, scene.far);
+    await scene.net.ip(scene.lan, ["route add blackhole 10.99.0.0/16"]);
+    const { stdout } = await run(
+      ["dig", "+short", "+tries=4", "+time=3", `@${INNER_V4}`, "a.test"],
+      {
+        namespace: scene.away,
+      },
+    );
+    assertEquals(stdout.trim().split("\n").at(-1), "192.0.2.99");
+  },
+  ["dig"],
+  { resolvConf: `nameserver 10.99.0.1\nnameserver ${FAR_V4}\n` },
+);
+
+servedTest(
+  "the node passes questions on to its host's name server, and hears when that changes",
+  [
+    "LocalServices = dns",
+  ],
+  async (scene) => {
+    await startDns(scene, scene.far);
+    for (const server of [FAR_V4, FAR_V6]) {
+      Deno.writeTextFileSync(`${scene.sandbox}/resolv.conf`, `search test\nnameserver ${server}\n`);
+      await waitFor(`the server ${server} is asked`, 15_000, async () => {
+        const dig = `dig +short +tries=1 +time=1 @${INNER_V4} a.test A`;
+        return (await ask(scene, dig, true)).trim() === "192.0.2.99";
+      });
+      for (const own of [INNER_V4, INNER_V6]) await assertResolves(scene, own);
+      // Whoever were asked over IPv4 next would have no way to answer.
+      await scene.net.ip(scene.far, [`route replace blackhole ${HOME_LAN_V4}`]);
     }
-  }
-  const large = await ask(scene, `dig +bufsize=4096 +tries=2 +time=3 @${FAR_V4} large.test TXT`);
-  assertMatch(large, /MSG SIZE {2}rcvd: 3\d\d\d/);
-}, ["dig"]);
+  },
+  ["dig"],
+  { resolvConf: "nameserver 10.60.0.99\n" },
+);
 
 servedTest(
   "pings of any length, and ways traced by UDP, ICMP and TCP, show the node as a hop",
@@ -311,6 +348,13 @@ async function startNginx(scene: ServedScene, namespace: string, port: number): 
   );
   await scene.start(namespace, ["nginx", "-p", folder, "-c", config]);
   await listens(namespace, port);
+}
+
+async function assertResolves(scene: ServedScene, server: string): Promise<void> {
+  for (const transport of ["+notcp", "+tcp"]) {
+    const dig = `dig +short +tries=2 +time=3 ${transport} @${server} a.test A`;
+    assertEquals((await ask(scene, dig)).trim(), "192.0.2.99");
+  }
 }
 
 /** A name server that knows a.test, and a long text. */
