@@ -72,8 +72,9 @@ zstyle ':completion:*' verbose no
   await Deno.writeTextFile(`${folder}/offers`, "");
   const driver = `zmodload zsh/zpty
 zpty shell zsh -f -i
-zpty -w shell "PS1=; set -- $1; source $1/setup.zsh; print REA''DY"
-zpty -r -m shell line '*READY*'
+zpty -r -m shell line '*[%#] *'
+zpty -w shell "set -- $1; source $1/setup.zsh; PS1='NEX''T> '"
+zpty -r -m shell line '*NEXT> *'
 zpty -w -n shell "$2"$'\\t'
 zpty -w -n shell $'\\C-a\\C-k'
 zpty -w shell "print DO''NE"
