@@ -49,7 +49,7 @@ export function getIntOption(fd: number, level: number, option: number): number 
 
 // include/uapi/linux/sock_diag.h: nine words, the last one counts drops.
 const MEMINFO_BYTES = 36;
-const SK_MEMINFO_DROPS = 32;
+const MEMINFO_DROPS_AT = 32;
 const memoryInfo = fixedBytes(MEMINFO_BYTES);
 const memoryInfoView = new DataView(memoryInfo.buffer);
 
@@ -61,7 +61,7 @@ export function socketDrops(fd: number): number {
   wordLengthView.setUint32(0, MEMINFO_BYTES, true);
   const result = checked(libc().getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memoryInfo, wordLength));
   const isTold = result >= 0 && wordLengthView.getUint32(0, true) === MEMINFO_BYTES;
-  return isTold ? memoryInfoView.getUint32(SK_MEMINFO_DROPS, true) : 0;
+  return isTold ? memoryInfoView.getUint32(MEMINFO_DROPS_AT, true) : 0;
 }
 
 /** Marks all that a socket sends (SO_MARK, for policy routing); needs CAP_NET_ADMIN. 0 unmarks. */

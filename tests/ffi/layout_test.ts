@@ -11,6 +11,7 @@ const HEADERS = [
   "linux/errqueue.h",
   "linux/filter.h",
   "linux/if_tun.h",
+  "linux/sock_diag.h",
   "linux/sockios.h",
   "linux/time_types.h",
   "linux/virtio_net.h",
@@ -202,6 +203,8 @@ const OWN = new Set([
   "IOVEC",
   "IOVECS_MAX",
   "IOVEC_BYTES",
+  "MEMINFO_BYTES",
+  "MEMINFO_DROPS_AT",
   "MESSAGE_DATA",
   "MESSAGE_RECEIVER_AT",
   "OPEN_FILES_USUAL",
@@ -242,6 +245,8 @@ const COMPUTED: Record<string, string> = {
   BPF_ALU_AND_K: "BPF_ALU | BPF_AND | BPF_K",
   BPF_RET_K: "BPF_RET | BPF_K",
   BPF_RET_A: "BPF_RET | BPF_A",
+  MEMINFO_BYTES: "SK_MEMINFO_VARS * 4",
+  MEMINFO_DROPS_AT: "SK_MEMINFO_DROPS * 4",
 };
 
 function constantAssertions(): string[] {
