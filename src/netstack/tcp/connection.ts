@@ -480,6 +480,9 @@ export class Connection implements TcpConnection, PieceTaker {
     // RFC 7323 section 3.2: a segment without its timestamp "SHOULD" be dropped.
     if (!segment.hasTimestamps) return false;
     if (!this.#paws.isOld(segment.tsVal, nowMs)) return true;
+    if (segment.length === 0 && segment.has(TcpFlag.Ack) && !segment.has(TcpFlag.Syn)) {
+      this.sender.loss.onOvertakenAck(segment, nowMs);
+    }
     this.#refuse(segment, nowMs);
     return false;
   }
@@ -544,7 +547,8 @@ export class Connection implements TcpConnection, PieceTaker {
       this.#challenge(nowMs);
       return false;
     }
-    if (!seqBefore(ack, sender.sndUna)) sender.onAck(segment, nowMs);
+    if (seqBefore(ack, sender.sndUna)) sender.loss.onOvertakenAck(segment, nowMs);
+    else sender.onAck(segment, nowMs);
     if (sender.isFinAcknowledged) this.#onFinAcknowledged();
     return this.#isOpen;
   }

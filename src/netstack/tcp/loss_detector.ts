@@ -224,6 +224,21 @@ export class LossDetector {
     this.#sender.rack.onSpurious();
   }
 
+  /**
+   * An acknowledgment that later ones have overtaken. Of use is only what it says of a mistake, which
+   * those need not repeat: a DSACK is told once, and a late original echoed once.
+   */
+  onOvertakenAck(segment: TcpSegment, nowMs: number): void {
+    const { writer, recovery, rack, sndUna, sndNxt, sndWndMax } = this.#sender;
+    const { ack, sack, sackCount } = segment;
+    if (seqAfter(ack, sndUna) || seqBefore(ack, (sndUna - sndWndMax) | 0)) return;
+    const hasEcho = writer.hasTimestamps && segment.hasTimestamps;
+    if (hasEcho && recovery.isSpuriousByLateEcho(ack, segment.tsEcr)) this.#undo(nowMs);
+    if (!writer.hasSack || sackCount === 0 || !isDuplicateSack(segment)) return;
+    rack.onDsack(sndUna, sndNxt);
+    if (recovery.onDsack(sack[0], sack[1])) this.#undo(nowMs);
+  }
+
   /** Reads the SACK blocks; true when the first was a DSACK. */
   #readSack(segment: TcpSegment, nowMs: number): boolean {
     const { scoreboard, writer: { mss }, recovery, rack, sndUna, sndNxt } = this.#sender;

@@ -95,9 +95,7 @@ export class Recovery {
   onDsack(start: number, end: number): boolean {
     if (!this.#hasRetransmitted || seqBefore(start, this.#lowestSeq)) return false;
     if (seqAfter(end, this.point)) return false;
-    // What was reduced for another reason meanwhile is not given back.
-    const isOver = this.phase === Phase.Open;
-    if (isOver && this.congestion.ssthreshBytes !== this.#ssthreshBytes) return false;
+    if (!this.#isReducedByThis) return false;
     this.#doubtfulBytes -= (end - start) | 0;
     return this.#doubtfulBytes <= 0;
   }
@@ -109,6 +107,20 @@ export class Recovery {
   isSpuriousByEcho(una: number, echo: number): boolean {
     return this.phase !== Phase.Open && this.#hasRetransmitted &&
       seqAfter(una, this.#firstSeq) && seqBefore(echo, this.#firstStamp);
+  }
+
+  /**
+   * The same for an acknowledgment that another has overtaken, which may have ended the recovery: of
+   * a segment within it, whatever came behind.
+   */
+  isSpuriousByLateEcho(ack: number, echo: number): boolean {
+    return this.#hasRetransmitted && this.#isReducedByThis && seqAfter(ack, this.#firstSeq) &&
+      !seqAfter(ack, this.point) && seqBefore(echo, this.#firstStamp);
+  }
+
+  /** What was reduced for another reason since this recovery is not given back. */
+  get #isReducedByThis(): boolean {
+    return this.phase !== Phase.Open || this.congestion.ssthreshBytes === this.#ssthreshBytes;
   }
 
   /** It was a mistake: as before. */

@@ -381,6 +381,36 @@ tcpTest(
 );
 
 tcpTest(
+  "a DSACK that a later acknowledgment has overtaken calls the loss a mistake all the same",
+  `
+    ${measured({ win: 5000 })}
+    write 10000
+    > P. 1:10001(10000) ack 1
+    +.1 < . 1:1(0) ack 1 win 5000 <sack 1001:5001>
+    > . 1:1001(1000) ack 1
+    +.1 < . 1:1(0) ack 10001 win 5000
+    < . 1:1(0) ack 5001 win 5000 <sack 1:1001>
+    write 30000
+    > . 10001:20001(10000) ack 1
+  `,
+);
+
+tcpTest(
+  "timestamps that a later acknowledgment has overtaken call a loss a mistake all the same",
+  `
+    ${measured({ win: 5000, mss: 1012, timestamps: true })}
+    write 10000
+    > P. 1:10001(10000) ack 1 <TS val 100 ecr 100>
+    +.1 < . 1:1(0) ack 1 win 5000 <TS val 300 ecr 100,sack 1001:5001>
+    > . 1:1001(1000) ack 1 <TS val 200 ecr 300>
+    < . 1:1(0) ack 10001 win 5000 <TS val 310 ecr 200>
+    < . 1:1(0) ack 5001 win 5000 <TS val 310 ecr 100>
+    write 30000
+    > . 10001:20001(10000) ack 1
+  `,
+);
+
+tcpTest(
   "a DSACK alone sends nothing again",
   `
     ${measured({ win: 5000 })}
