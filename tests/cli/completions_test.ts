@@ -56,6 +56,8 @@ const fishOffers: Offers = async ({ folder, env }, line) => {
   return lines(stdout).map((line) => line.split("\t")[0]);
 };
 
+const ZSH_ATTEMPTS = 3;
+
 /** zsh completes on a terminal only: each offer is written out by a stand-in for compadd. */
 const zshOffers: Offers = async ({ folder, env }, line) => {
   const script = `cd $1/work; autoload -U compinit; compinit -u -D; source $1/longhaul.zsh
@@ -69,9 +71,8 @@ typeset -g folder=$1
 zstyle ':completion:*' verbose no
 `;
   await Deno.writeTextFile(`${folder}/setup.zsh`, script);
-  await Deno.writeTextFile(`${folder}/offers`, "");
   const driver = `zmodload zsh/zpty
-zpty shell zsh -f -i
+zpty shell zsh -f -i -o no_prompt_sp
 zpty -r -m shell line '*[%#] *'
 zpty -w shell "set -- $1; source $1/setup.zsh; PS1='NEX''T> '"
 zpty -r -m shell line '*NEXT> *'
@@ -80,8 +81,17 @@ zpty -w -n shell $'\\C-a\\C-k'
 zpty -w shell "print DO''NE"
 zpty -r -m shell line '*DONE*'
 zpty -d shell`;
-  await run(["zsh", "-f", "-c", driver, "zsh", folder, line], { env });
-  return lines(await Deno.readTextFile(`${folder}/offers`));
+  const argv = ["zsh", "-f", "-c", driver, "zsh", folder, line];
+  for (let attempt = 1;; attempt++) {
+    await Deno.writeTextFile(`${folder}/offers`, "");
+    try {
+      await run(argv, { env, timeoutMs: 10_000 });
+      return lines(await Deno.readTextFile(`${folder}/offers`));
+    } catch (error) {
+      // What is typed while a shell changes its terminal may be lost; then it is typed again.
+      if (attempt === ZSH_ATTEMPTS) throw error;
+    }
+  }
 };
 
 function lines(text: string): string[] {
