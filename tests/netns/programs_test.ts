@@ -1,10 +1,11 @@
 /** Programs of every day through a node without root: ssh, a web server and a downloader. */
 import { assert, assertEquals } from "@std/assert";
-import { findProgram, requires } from "../requires.ts";
+import { requires } from "../requires.ts";
 import { Foreground } from "../cli/longhaul.ts";
 import { run, waitFor } from "./command.ts";
 import { Net } from "./net.ts";
 import { INNER_V4, INNER_V6, ROOTLESS_NEEDS, startRootless } from "./rootless.ts";
+import { SSH_NEEDS, sshCommand, startSshd } from "./ssh.ts";
 import { listens } from "./traffic.ts";
 
 const BOTH = [["IPv4", INNER_V4], ["IPv6", INNER_V6]] as const;
@@ -12,34 +13,21 @@ const FILE_BYTES = 20_000_000;
 
 Deno.test({
   name: "a shell and a file by ssh, over both families",
-  ...requires(
-    ...ROOTLESS_NEEDS,
-    "wireguard-go",
-    "ssh",
-    "ssh-keygen",
-    "/usr/sbin/sshd",
-    "sha256sum",
-  ),
+  ...requires(...ROOTLESS_NEEDS, "wireguard-go", ...SSH_NEEDS, "sha256sum"),
   async fn() {
     await using net = new Net();
     const { home, away } = await startRootless(net, ["LocalServices = 22:127.0.0.1:2222"]);
-    const key = await startSshd(net, home);
+    const key = await startSshd(net, home, "127.0.0.1");
     const data = `${net.folder}/data`;
     Deno.writeFileSync(data, pseudoRandom(FILE_BYTES));
     const { stdout: digest } = await run(["sha256sum", data]);
     for (const [family, address] of BOTH) {
-      const ssh = ["ssh", "-F", "none", "-i", key, "-o", "StrictHostKeyChecking=no"];
-      const quiet = ["-o", `UserKnownHostsFile=${net.folder}/known`, "-o", "LogLevel=ERROR"];
-      const ask = async (command: string) =>
-        (await run([...ssh, ...quiet, `root@${address}`, command], {
-          namespace: away,
-          timeoutMs: 60_000,
-        })).stdout;
-      assertEquals(await ask("echo $((6 * 7))"), "42\n", family);
-      assertEquals(await ask(`cat ${data} | sha256sum`), digest.replace(data, "-"), family);
-      const copy = `${[...ssh, ...quiet].join(" ")} root@${address} cat ${data} | sha256sum`;
-      const got = await run(["sh", "-c", copy], { namespace: away, timeoutMs: 60_000 });
-      assertEquals(got.stdout, digest.replace(data, "-"), family);
+      const ssh = sshCommand(net, key, address);
+      const ask = async (argv: string[]) =>
+        (await run(argv, { namespace: away, timeoutMs: 60_000 })).stdout;
+      assertEquals(await ask([...ssh, "echo $((6 * 7))"]), "42\n", family);
+      const copy = `${ssh.join(" ")} cat ${data} | sha256sum`;
+      assertEquals(await ask(["sh", "-c", copy]), digest.replace(data, "-"), family);
     }
   },
 });
@@ -72,30 +60,6 @@ Deno.test({
     }
   },
 });
-
-/** Starts an sshd on port 2222 of the loopback; returns the file of a key that root may use. */
-async function startSshd(net: Net, namespace: string): Promise<string> {
-  const folder = `${net.folder}/ssh`;
-  Deno.mkdirSync(folder, { mode: 0o700 });
-  for (const name of ["host", "user"]) {
-    await run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", `${folder}/${name}`]);
-  }
-  const config = `Port 2222
-ListenAddress 127.0.0.1
-HostKey ${folder}/host
-AuthorizedKeysFile ${folder}/user.pub
-PidFile none
-UsePAM no
-StrictModes no
-PermitRootLogin prohibit-password
-`;
-  Deno.writeTextFileSync(`${folder}/config`, config);
-  Deno.mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
-  const argv = [findProgram("/usr/sbin/sshd")!, "-D", "-e", "-f", `${folder}/config`];
-  const server = Foreground.start(net, namespace, argv);
-  await waitFor("sshd listens", 10_000, () => listens(server.child.pid, 2222));
-  return `${folder}/user`;
-}
 
 async function startNginx(net: Net, namespace: string, folder: string): Promise<void> {
   const config = `daemon off;

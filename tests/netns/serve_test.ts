@@ -15,6 +15,7 @@ import {
   servedTest,
 } from "./served.ts";
 import { lanProgram } from "./lan_program.ts";
+import { SSH_NEEDS, sshCommand, SSHD_PORT, startSshd } from "./ssh.ts";
 import { assertIperf, assertPing } from "./traffic.ts";
 
 const EVERYTHING = ["Serve = 0.0.0.0/0, ::/0"];
@@ -44,6 +45,20 @@ servedTest(
     }
   },
   ["curl", "nginx"],
+);
+
+servedTest(
+  "a shell by ssh at a second host of the LAN, over both families",
+  EVERYTHING,
+  async (scene) => {
+    const key = await startSshd(scene.net, scene.far, "0.0.0.0", "::");
+    for (const address of BOTH) {
+      const ssh = sshCommand(scene.net, key, address, SSHD_PORT).join(" ");
+      assertEquals(await ask(scene, `${ssh} 'echo $((6 * 7))'`), "42\n");
+      assertEquals(await ask(scene, `${ssh} head -c 5000000 /dev/zero | wc -c`), "5000000\n");
+    }
+  },
+  SSH_NEEDS,
 );
 
 servedTest(
