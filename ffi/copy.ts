@@ -15,7 +15,6 @@ import { fileStatus, listFolder, makeFolders, removeFolder } from "./files.ts";
 import { checked, libc } from "./libc.ts";
 import { cString, fixedBytes } from "./memory.ts";
 
-const EISDIR = 21;
 const CHUNK_BYTES = 4 * 1024 * 1024;
 
 /**
@@ -78,7 +77,7 @@ export function copyFolder(
 export function removeTree(path: string): void {
   const result = checked(libc().unlink(cString(path)));
   if (result >= 0 || result === -Errno.ENOENT) return;
-  if (result !== -EISDIR && result !== -Errno.EPERM) orThrow(result, `unlink("${path}")`);
+  if (result !== -Errno.EISDIR && result !== -Errno.EPERM) orThrow(result, `unlink("${path}")`);
   for (const name of listFolder(path)) removeTree(`${path}/${name}`);
   removeFolder(path);
 }

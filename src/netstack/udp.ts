@@ -24,6 +24,7 @@ import {
   writeUdpHeader,
 } from "../wire/udp.ts";
 import { type DropCounters, StackCounter, type StackCounters } from "./counters.ts";
+import { flowOf } from "./flow.ts";
 import { FlowTable } from "./flow_table.ts";
 import { type InboundDatagram, type InboundError, Pieces } from "./inbound.ts";
 import { DEFAULT_HOP_LIMIT, type IpSender, type OutputPath } from "./ip_output.ts";
@@ -328,16 +329,6 @@ export class UdpLayer implements Transport {
     socket.onIcmpError(error, nowMs);
     return true;
   }
-}
-
-function flowOf(path: OutputPath, localPort: number, remotePort: number): UdpFlow {
-  return {
-    ipVersion: path.ipVersion,
-    localAddress: path.local,
-    localPort,
-    remoteAddress: path.remote,
-    remotePort,
-  };
 }
 
 /** Paths that a socket without a flow remembers: who may send it ICMP errors. */

@@ -1,14 +1,9 @@
 /** UDP as applications of the stack see it. Everything happens by calls in one thread. */
+import type { Flow } from "./flow.ts";
 import type { IcmpErrorKind, Pieces } from "./inbound.ts";
 
 /** Addresses and ports of a flow, as the stack's side sees them. */
-export interface UdpFlow {
-  readonly ipVersion: 4 | 6;
-  readonly localAddress: Uint8Array;
-  readonly localPort: number;
-  readonly remoteAddress: Uint8Array;
-  readonly remotePort: number;
-}
+export type UdpFlow = Flow;
 
 /** A datagram that came in; the stack has one instance, valid during the call that is given it. */
 export class UdpDatagram {

@@ -18,6 +18,7 @@ import type { ChecksumKernel } from "../../wire/checksum_kernel.ts";
 import { TcpFlag } from "../../wire/tcp.ts";
 import type { BufferPool } from "../buffer_pool.ts";
 import type { DropCounters } from "../counters.ts";
+import { flowOf } from "../flow.ts";
 import { FlowTable } from "../flow_table.ts";
 import type { InboundDatagram, InboundError } from "../inbound.ts";
 import type { IpOutput, IpPath, Unreachable } from "../output.ts";
@@ -477,14 +478,4 @@ export class TcpLayer implements ConnectionHost, PendingHost {
     this.#endpoints[id] = null;
     this.#freeIds.push(id);
   }
-}
-
-function flowOf(path: IpPath, localPort: number, remotePort: number): TcpFlow {
-  return {
-    ipVersion: path.ipVersion,
-    localAddress: path.local,
-    localPort,
-    remoteAddress: path.remote,
-    remotePort,
-  };
 }

@@ -5,6 +5,7 @@
  * Handlers are called while the stack works. They may call any method of the connection, but output
  * leaves at the stack's next `flush`.
  */
+import type { Flow } from "../flow.ts";
 import type { Pieces } from "../inbound.ts";
 import type { Unreachable } from "../output.ts";
 
@@ -27,13 +28,7 @@ export const TcpEnd = {
 export type TcpEnd = (typeof TcpEnd)[keyof typeof TcpEnd];
 
 /** Addresses and ports of a connection, as the stack's side sees them. */
-export interface TcpFlow {
-  readonly ipVersion: 4 | 6;
-  readonly localAddress: Uint8Array;
-  readonly localPort: number;
-  readonly remoteAddress: Uint8Array;
-  readonly remotePort: number;
-}
+export type TcpFlow = Flow;
 
 /** What an application is told. */
 export interface TcpHandler {
