@@ -56,42 +56,35 @@ const fishOffers: Offers = async ({ folder, env }, line) => {
   return lines(stdout).map((line) => line.split("\t")[0]);
 };
 
-const ZSH_ATTEMPTS = 3;
-
-/** zsh completes on a terminal only: each offer is written out by a stand-in for compadd. */
+/**
+ * zsh completes in its line editor only, which wants a terminal. Nothing is typed there: the editor's
+ * own start hook puts the line in, completes it and ends the shell, and a stand-in for compadd writes
+ * down what is offered.
+ */
 const zshOffers: Offers = async ({ folder, env }, line) => {
-  const script = `cd $1/work; autoload -U compinit; compinit -u -D; source $1/longhaul.zsh
+  const rc = `cd $HOME/work; autoload -U compinit; compinit -u -D; source $HOME/longhaul.zsh
 compadd() {
   local -a found; local words; words=("\${(@)argv}")
   builtin compadd -O found "$@" 2>/dev/null
-  print -rl -- $found >>$folder/offers
+  print -rl -- $found >>$HOME/offers
   builtin compadd "$@"
 }
-typeset -g folder=$1
 zstyle ':completion:*' verbose no
+zle-line-init() {
+  BUFFER=$LINE_TO_COMPLETE; CURSOR=$#BUFFER
+  zle complete-word
+  exit
+}
+zle -N zle-line-init
 `;
-  await Deno.writeTextFile(`${folder}/setup.zsh`, script);
+  await Deno.writeTextFile(`${folder}/.zshrc`, rc);
+  await Deno.writeTextFile(`${folder}/offers`, "");
   const driver = `zmodload zsh/zpty
-zpty shell zsh -f -i -o no_prompt_sp
-zpty -r -m shell line '*[%#] *'
-zpty -w shell "set -- $1; source $1/setup.zsh; PS1='NEX''T> '"
-zpty -r -m shell line '*NEXT> *'
-zpty -w -n shell "$2"$'\\t'
-zpty -w -n shell $'\\C-a\\C-k'
-zpty -w shell "print DO''NE"
-zpty -r -m shell line '*DONE*'
-zpty -d shell`;
-  const argv = ["zsh", "-f", "-c", driver, "zsh", folder, line];
-  for (let attempt = 1;; attempt++) {
-    await Deno.writeTextFile(`${folder}/offers`, "");
-    try {
-      await run(argv, { env, timeoutMs: 10_000 });
-      return lines(await Deno.readTextFile(`${folder}/offers`));
-    } catch (error) {
-      // What is typed while a shell changes its terminal may be lost; then it is typed again.
-      if (attempt === ZSH_ATTEMPTS) throw error;
-    }
-  }
+zpty shell zsh -d -i
+while zpty -r shell text; do print -rn -- $text; done`;
+  const zshEnv = { ...env, ZDOTDIR: folder, PS1: "", LINE_TO_COMPLETE: line };
+  await run(["zsh", "-f", "-c", driver], { env: zshEnv, timeoutMs: 60_000 });
+  return lines(await Deno.readTextFile(`${folder}/offers`));
 };
 
 function lines(text: string): string[] {
