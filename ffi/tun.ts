@@ -68,6 +68,11 @@ export interface TunHandle {
   readonly udpSegmentation: boolean;
 }
 
+/** The queues of one interface, `fd` the first of them. */
+export interface TunQueues extends TunHandle {
+  readonly fds: readonly number[];
+}
+
 const ROOTLESS = "or use the rootless mode, which needs neither (up --mode rootless)";
 
 /**
@@ -82,6 +87,24 @@ export function openTun(options: TunOptions): TunHandle {
     return attach(opened, options);
   } catch (error) {
     closeFd(opened);
+    throw error;
+  }
+}
+
+/**
+ * Opens `count` queues of one interface, all with the same options. Throws as `openTun` does, and
+ * leaves none open then.
+ */
+export function openTunQueues(options: TunOptions, count: number): TunQueues {
+  const first = openTun({ ...options, multiQueue: count > 1 });
+  const fds = [first.fd];
+  try {
+    while (fds.length < count) {
+      fds.push(openTun({ ...options, name: first.name, multiQueue: true }).fd);
+    }
+    return { ...first, fds };
+  } catch (error) {
+    fds.forEach(closeFd);
     throw error;
   }
 }

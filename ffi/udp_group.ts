@@ -2,7 +2,7 @@
  * What the kernel can do for UDP sockets, found by trying; and the steering of datagrams among the
  * sockets that share a port.
  */
-import { orThrow } from "./error.ts";
+import { orThrow, SystemCallError } from "./error.ts";
 import { SockFilter, SockFprog } from "./layout.ts";
 import { checked, libc } from "./libc.ts";
 import { addressOfBytes, createFfiMemory, fixedBytes } from "./memory.ts";
@@ -16,12 +16,15 @@ import {
 import {
   closeUdpSockets,
   EndpointRecord,
+  openSiblingUdpSockets,
   openUdpSockets,
   SOL_UDP,
   UDP_GRO,
   UDP_SCRATCH_BYTES,
   UDP_SEGMENT,
+  type UdpOptions,
   UdpSocketPair,
+  type UdpSockets,
 } from "./udp.ts";
 
 /** UDP_MAX_SEGMENTS of newer kernels, and that of all since 4.18. */
@@ -56,6 +59,43 @@ export function probeUdpOffload(): UdpOffload {
     return { segmentsMax: result > 0 ? SEGMENTS_WANTED : SEGMENTS_EVERYWHERE, gro };
   } finally {
     closeUdpSockets(sockets);
+  }
+}
+
+/**
+ * Opens sockets on one port for `count` lanes, by the lane's number; where there are several, data
+ * messages are steered among them. The port is bound alone before it is shared, so that a second
+ * instance of this program fails. Throws SystemCallError, and leaves none open then.
+ */
+export function openUdpGroup(options: UdpOptions, count: number): UdpSockets[] {
+  const first = openUdpSockets(options);
+  const lanes = [first];
+  try {
+    while (lanes.length < count) lanes.push(openSiblingUdpSockets(first, options));
+    if (count > 1) {
+      for (const fd of [first.v4, first.v6]) if (fd >= 0) steerByReceiverIndex(fd, maskFor(count));
+    }
+    return lanes;
+  } catch (error) {
+    for (const sockets of lanes) closeUdpSockets(sockets);
+    throw error;
+  }
+}
+
+/** The smallest 2^n - 1 that has a place for each of `count` lanes. */
+function maskFor(count: number): number {
+  return (1 << (32 - Math.clz32(count - 1))) - 1;
+}
+
+/** Whether this kernel steers among sockets that share a port: found by trying. */
+export function canSteerUdp(): boolean {
+  try {
+    const options = { port: 0, bufferBytes: 65_536, families: [AF_INET] };
+    for (const sockets of openUdpGroup(options, 2)) closeUdpSockets(sockets);
+    return true;
+  } catch (error) {
+    if (error instanceof SystemCallError) return false;
+    throw error;
   }
 }
 

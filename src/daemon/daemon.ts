@@ -11,7 +11,7 @@ import { makeUndumpable } from "../../ffi/process.ts";
 import { cString } from "../../ffi/memory.ts";
 import { interfaceIndex } from "../../ffi/socket.ts";
 import { setInterfaceMtu } from "../../ffi/interface.ts";
-import { adoptTun, openTun, type TunHandle } from "../../ffi/tun.ts";
+import { adoptTun, openTunQueues, type TunQueues } from "../../ffi/tun.ts";
 import { probeUdpOffload } from "../../ffi/udp_group.ts";
 import { listenUnix } from "../../ffi/unix_socket.ts";
 import { MTU_DEFAULT } from "../config/mtu.ts";
@@ -36,6 +36,8 @@ import { UapiServer } from "./uapi_server.ts";
 export interface DaemonOptions {
   readonly interfaceName: string;
   readonly log: Log;
+  /** Workers among which the peers are divided, 1 by default; a stack belongs to a single one. */
+  readonly lanes?: number;
   readonly encryptors: number;
   readonly socketBufferBytes: number;
   readonly offload: OffloadConfig;
@@ -154,16 +156,18 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   } catch (error) {
     if (socket?.path !== undefined && socket.isOwn) removeFile(socket.path);
     if (socket !== null) closeFd(socket.fd);
-    if (tun !== null) closeFd(tun.fd);
+    tun?.fds.forEach(closeFd);
     throw error;
   }
 }
 
-function openInterface(options: DaemonOptions): TunHandle {
-  const { offload } = options;
+function openInterface(options: DaemonOptions): TunQueues {
+  const { offload, lanes = 1 } = options;
   const switches = { tcpSegmentation: offload.tunTso, udpSegmentation: offload.tunUso };
-  if (options.tunFd !== undefined) return adoptTun(options.tunFd, switches);
-  const tun = openTun({ name: options.interfaceName, ...switches });
+  if (options.tunFd !== undefined) {
+    return { ...adoptTun(options.tunFd, switches), fds: [options.tunFd] };
+  }
+  const tun = openTunQueues({ name: options.interfaceName, ...switches }, lanes);
   setDefaultMtu(tun.name);
   return tun;
 }
@@ -210,7 +214,7 @@ export function sendMessagesMax(offload: OffloadConfig): number {
 interface DaemonParts {
   readonly node: NodeProcess;
   readonly server: UapiServer;
-  readonly tun: TunHandle | null;
+  readonly tun: TunQueues | null;
   readonly interfaceName: string;
   readonly requests: Map<string, RequestHandler>;
   readonly peerNames: PeerNames;
@@ -229,7 +233,7 @@ function supervise(options: DaemonOptions, parts: DaemonParts, ending: Ending): 
     server.close();
     if (socketPath !== undefined) removeFile(socketPath);
     await node.stop();
-    if (tun !== null) closeFd(tun.fd);
+    tun?.fds.forEach(closeFd);
     return code;
   });
   return {

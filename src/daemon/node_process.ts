@@ -8,7 +8,7 @@ import { EventFd } from "../../ffi/eventfd.ts";
 import { FfiMemory } from "../../ffi/memory.ts";
 import { excludeFromDumps, lockPages } from "../../ffi/pages.ts";
 import { systemRandom } from "../../ffi/random.ts";
-import type { TunHandle } from "../../ffi/tun.ts";
+import type { TunQueues } from "../../ffi/tun.ts";
 import { UdpSocketPair } from "../../ffi/udp.ts";
 import { DropReason, dropReasonName } from "../base/drop_reason.ts";
 import type { Log } from "../base/log.ts";
@@ -48,7 +48,7 @@ import { ClockWatch } from "./clock_watch.ts";
 import { EndpointWatch } from "./endpoint_watch.ts";
 import { EventLog } from "./event_log.ts";
 import { requireOpenFiles } from "./open_files.ts";
-import { PeerSockets } from "./peer_sockets.ts";
+import { type LaneSockets, PeerSockets } from "./peer_sockets.ts";
 import { RateMeter } from "./rate_meter.ts";
 import { Reactor } from "./reactor.ts";
 import { SharedRequest } from "./shared_request.ts";
@@ -67,7 +67,8 @@ const OPEN_BATCHES = { inline: 2, ring: 24 } as const;
 export interface NodeProcessOptions {
   /** What the node is called; the interface's name where it has one. */
   readonly interfaceName: string;
-  readonly tun: TunHandle | null;
+  /** For each of its queues there is a lane; without a TUN, and with a stack, there is one. */
+  readonly tun: TunQueues | null;
   readonly stack: StackConfig | null;
   /** 0: seal and open inside the lane; 1: in a worker of its own. */
   readonly encryptors: number;
@@ -117,7 +118,8 @@ export class NodeProcess implements ConfigurationTarget {
   readonly #sockets: PeerSockets;
   readonly #udp: UdpSocketPair;
   readonly #mainSignal = new EventFd();
-  readonly #laneSignal = new EventFd();
+  /** What wakes the lanes, by number. */
+  readonly #laneSignals: readonly EventFd[];
   readonly #mainBell: Doorbell;
   readonly #rates = new RateMeter();
   readonly #flowRequest = new SharedRequest<FlowSnapshot>();
@@ -143,8 +145,10 @@ export class NodeProcess implements ConfigurationTarget {
       (...change) => this.#eventLog.endpointChanged(...change, systemClock.nowMs()),
     );
     const placement = options.encryptors === 0 ? "inline" : "ring";
+    const lanes = options.tun?.fds.length ?? 1;
+    this.#laneSignals = Array.from({ length: lanes }, () => new EventFd());
     this.#plan = planShared({
-      lanes: 1,
+      lanes,
       sealBatches: SEAL_BATCHES[placement],
       openBatches: OPEN_BATCHES[placement],
       indexSecret: new DataView(systemRandom.fill(new Uint8Array(4)).buffer).getInt32(0),
@@ -163,7 +167,8 @@ export class NodeProcess implements ConfigurationTarget {
     this.#sockets = new PeerSockets({
       bufferBytes: options.socketBufferBytes,
       gro: options.udpGro,
-      announce: (sockets) => this.#announceSockets(sockets),
+      lanes,
+      announce: (lanes) => this.#announceSockets(lanes),
     });
     this.#reactor = new Reactor(() => this.#onDeadline());
     this.#workers = new WorkerSet({
@@ -380,9 +385,9 @@ export class NodeProcess implements ConfigurationTarget {
       crypto: rehearsedCrypto(this.#options.log),
       random: systemRandom,
       clock: systemClock,
-      laneBells: [
-        new Doorbell(this.#slab, this.#plan.lanes[0].bellAt, () => this.#laneSignal.signal()),
-      ],
+      laneBells: this.#plan.lanes.map(({ bellAt }, lane) =>
+        new Doorbell(this.#slab, bellAt, () => this.#laneSignals[lane].signal())
+      ),
       openSockets: ({ listenPort, fwmark }) => {
         this.#sockets.set(listenPort, fwmark);
         if (this.#sockets.isOpen) this.#control.onSocketsOpen(this.#sockets.port);
@@ -397,29 +402,9 @@ export class NodeProcess implements ConfigurationTarget {
   }
 
   async #startWorkers(): Promise<void> {
-    const { tun, fault, limits, log, encryptors } = this.#options;
-    const common = { memory: this.#slab.memory, plan: this.#plan, fault };
-    const encryptorBellFd = encryptors === 0 ? -1 : new EventFd().fd;
-    const laneBellFd = this.#laneSignal.fd;
-    this.#control.channels[0].setWord(LaneWord.Udp4Fd, -1);
-    this.#control.channels[0].setWord(LaneWord.Udp6Fd, -1);
+    const { tun, log } = this.#options;
     this.#workers.start("poller", { role: "poller", epollFd: this.#reactor.epollFd });
-    this.#workers.start("lane0", {
-      ...common,
-      role: "lane",
-      lane: 0,
-      tunFd: tun?.fd ?? -1,
-      laneBellFd,
-      mainBellFd: this.#mainSignal.fd,
-      encryptorBellFd,
-      limits,
-      sendMessagesMax: this.#options.sendMessagesMax,
-      tunOffload: { vnetHeaders: tun?.vnetHeader ?? false, ...this.#options.tunGro },
-    });
-    if (encryptors > 0) {
-      const start = { ...common, role: "encryptor", lane: 0, laneBellFd, encryptorBellFd } as const;
-      this.#workers.start("encryptor0", start);
-    }
+    for (let lane = 0; lane < this.#plan.lanes.length; lane++) this.#startLane(lane);
     this.#cipher = await this.#workers.running();
     log.debug(`packet cipher: ${this.#cipher}`);
     this.#reactor.watch(this.#mainSignal.fd, () => this.#onBell());
@@ -428,9 +413,34 @@ export class NodeProcess implements ConfigurationTarget {
     this.#workers.watch(this.#control);
   }
 
-  #watchTun(tun: TunHandle): void {
+  #startLane(lane: number): void {
+    const { tun, fault, limits, encryptors } = this.#options;
+    const common = { memory: this.#slab.memory, plan: this.#plan, fault };
+    const encryptorBellFd = encryptors === 0 ? -1 : new EventFd().fd;
+    const laneBellFds = this.#laneSignals.map(({ fd }) => fd);
+    const channels = this.#control.channels[lane];
+    channels.setWord(LaneWord.Udp4Fd, -1);
+    channels.setWord(LaneWord.Udp6Fd, -1);
+    this.#workers.start(`lane${lane}`, {
+      ...common,
+      role: "lane",
+      lane,
+      tunFds: tun?.fds ?? [],
+      laneBellFds,
+      mainBellFd: this.#mainSignal.fd,
+      encryptorBellFd,
+      limits,
+      sendMessagesMax: this.#options.sendMessagesMax,
+      tunOffload: { vnetHeaders: tun?.vnetHeader ?? false, ...this.#options.tunGro },
+    });
+    if (encryptors === 0) return;
+    const bells = { laneBellFd: laneBellFds[lane], encryptorBellFd };
+    this.#workers.start(`encryptor${lane}`, { ...common, role: "encryptor", lane, ...bells });
+  }
+
+  #watchTun(tun: TunQueues): void {
     const { log } = this.#options;
-    this.#tunWatch = new TunWatch(tun.fd, this.#reactor, {
+    this.#tunWatch = new TunWatch(tun.fds[0], this.#reactor, {
       onUp: () => this.#onUp(),
       onDown: () => {
         log.info("interface is down");
@@ -458,32 +468,41 @@ export class NodeProcess implements ConfigurationTarget {
     }
   }
 
-  #announceSockets(sockets: { readonly v4: number; readonly v6: number }): void {
-    this.#udp.useSockets(sockets);
-    this.#control.udp = sockets.v4 >= 0 || sockets.v6 >= 0 ? this.#udp : null;
-    this.#control.announceSockets(sockets.v4, sockets.v6);
+  /** Main sends handshakes by the sockets of the first lane. */
+  #announceSockets(lanes: readonly LaneSockets[]): void {
+    const [{ v4, v6 }] = lanes;
+    this.#udp.useSockets({ v4, v6 });
+    this.#control.udp = v4 >= 0 || v6 >= 0 ? this.#udp : null;
+    this.#control.announceSockets(lanes);
   }
 
   #onLaneNotice(bits: number): void {
     if ((bits & LaneNotice.TunGone) !== 0) this.#end("the TUN interface is gone", 0);
     if ((bits & LaneNotice.SendFallback) !== 0) {
-      this.#fallbacks.add("udp-gso");
-      this.#options.log.warn("the network device cannot segment UDP: datagrams now go one by one");
+      this.#noteFallback(
+        "udp-gso",
+        "the network device cannot segment UDP: datagrams now go one by one",
+      );
     }
     if ((bits & LaneNotice.Flows) !== 0) {
       const { flowsAt } = planStack(this.#plan.lanes[0].stackAt);
       this.#flowRequest.answer(() => readFlowSnapshot(this.#slab, flowsAt));
     }
     if ((bits & LaneNotice.TunFallback) !== 0) {
-      this.#fallbacks.add("tun-gro");
-      this.#options.log.warn("the kernel refuses coalesced TUN writes: packets now go one by one");
+      this.#noteFallback(
+        "tun-gro",
+        "the kernel refuses coalesced TUN writes: packets now go one by one",
+      );
     }
-    if ((bits & LaneNotice.Sockets) !== 0) {
-      const lane = this.#control.channels[0];
-      const isNewest = lane.word(LaneWord.SocketGeneration) ===
-        lane.word(LaneWord.SocketGenerationInUse);
-      if (isNewest) this.#sockets.closeRetired();
+    if ((bits & LaneNotice.Sockets) !== 0 && this.#control.usesNewestSockets) {
+      this.#sockets.closeRetired();
     }
+  }
+
+  /** Each lane finds out for itself; it is told once. */
+  #noteFallback(name: string, message: string): void {
+    if (!this.#fallbacks.has(name)) this.#options.log.warn(message);
+    this.#fallbacks.add(name);
   }
 
   /** Mail from the lanes: everything that waits, then sleep again. */

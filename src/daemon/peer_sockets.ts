@@ -1,23 +1,29 @@
 /**
- * The UDP sockets of a node: opened when the interface goes up, closed when it goes down, exchanged
- * when the port changes. Lanes use the same descriptors; old ones are closed only after every lane
- * has taken the new ones.
+ * The UDP sockets of a node, a group of one IPv4 and one IPv6 socket for each lane, all on one port:
+ * opened when the interface goes up, closed when it goes down, exchanged when the port changes. Lanes
+ * use the same descriptors; old ones are closed only after every lane has taken the new ones.
  */
 import { Errno } from "../base/errno.ts";
 import { SystemCallError } from "../../ffi/error.ts";
 import { setSocketMark, socketDrops } from "../../ffi/socket.ts";
-import { closeUdpSockets, openUdpSockets, type UdpSockets } from "../../ffi/udp_open.ts";
+import { openUdpGroup } from "../../ffi/udp_group.ts";
+import { closeUdpSockets, type UdpSockets } from "../../ffi/udp_open.ts";
 import { ConfigurationError } from "../wireguard/configuration.ts";
 
 /** Options of the sockets that do not change. */
 export interface PeerSocketOptions {
   readonly bufferBytes: number;
   readonly gro: boolean;
-  /** Tells the lanes to use these descriptors (-1 for none). */
-  readonly announce: (sockets: { readonly v4: number; readonly v6: number }) => void;
+  readonly lanes: number;
+  /** Tells the lanes to use these descriptors (-1 for none), by the lane's number. */
+  readonly announce: (lanes: readonly LaneSockets[]) => void;
 }
 
-const NONE = { v4: -1, v6: -1 } as const;
+/** The descriptors of one lane. */
+export type LaneSockets = Pick<UdpSockets, "v4" | "v6">;
+
+/** The sockets of all lanes, which share a port. */
+type SocketGroup = readonly UdpSockets[];
 
 /** The sockets, and what they are to be. */
 export class PeerSockets {
@@ -26,11 +32,11 @@ export class PeerSockets {
   /** The port that the last sockets had: peers know it, so the next ones try to get it again. */
   #lastPort = 0;
   #fwmark = 0;
-  #open: UdpSockets | null = null;
+  #open: SocketGroup | null = null;
   /** Whether the sockets ought to be open; they are not if the port was taken. */
   #isUp = false;
   /** Sockets that lanes may still be using; their ports are not free yet. */
-  readonly #retired: UdpSockets[] = [];
+  readonly #retired: SocketGroup[] = [];
   /** What closed sockets had dropped. */
   #dropsOfClosed = 0;
 
@@ -40,7 +46,7 @@ export class PeerSockets {
 
   /** The port in use, or the one that is wanted while the sockets are closed; 0 for any. */
   get port(): number {
-    return this.#open?.port ?? this.#wantedPort;
+    return this.#open?.[0].port ?? this.#wantedPort;
   }
 
   /** Whether the sockets are open. */
@@ -50,8 +56,7 @@ export class PeerSockets {
 
   /** Datagrams that the kernel has thrown away because a socket's buffer was full. */
   get overflowDrops(): number {
-    const all = this.#open === null ? this.#retired : [this.#open, ...this.#retired];
-    return this.#dropsOfClosed + all.reduce((sum, sockets) => sum + dropsOf(sockets), 0);
+    return this.#dropsOfClosed + dropsOf(this.#all());
   }
 
   /** Opens the sockets if they are closed. Throws `SystemCallError` (EADDRINUSE). */
@@ -66,7 +71,7 @@ export class PeerSockets {
     if (this.#open === null) return;
     this.#retired.push(this.#open);
     this.#open = null;
-    this.#options.announce(NONE);
+    this.#options.announce(Array.from({ length: this.#options.lanes }, () => ({ v4: -1, v6: -1 })));
   }
 
   /**
@@ -90,7 +95,7 @@ export class PeerSockets {
     if (port === this.#wantedPort && hasOpen === this.#isUp) return;
     if (!this.#isUp) {
       if (port !== 0) this.#tryOut(port);
-    } else if (port === 0 || port !== this.#open?.port) {
+    } else if (port === 0 || port !== this.#open?.[0].port) {
       const fresh = asConfigurationError(() => this.#obtain(port));
       if (this.#open !== null) this.#retired.push(this.#open);
       this.#use(fresh);
@@ -100,8 +105,7 @@ export class PeerSockets {
   }
 
   #setFwmark(fwmark: number): void {
-    const all = this.#open === null ? this.#retired : [this.#open, ...this.#retired];
-    for (const fd of all.flatMap(({ v4, v6 }) => [v4, v6])) {
+    for (const fd of this.#all().flatMap(({ v4, v6 }) => [v4, v6])) {
       const result = fd < 0 ? 0 : setSocketMark(fd, fwmark);
       if (result < 0) {
         throw new ConfigurationError("Cannot set the fwmark: it needs CAP_NET_ADMIN", -result);
@@ -112,26 +116,31 @@ export class PeerSockets {
 
   /** Closes what is no longer used; call when every lane has taken the newest sockets. */
   closeRetired(): void {
-    for (const sockets of this.#retired.splice(0)) {
-      this.#dropsOfClosed += dropsOf(sockets);
-      closeUdpSockets(sockets);
+    for (const group of this.#retired.splice(0)) {
+      this.#dropsOfClosed += dropsOf(group);
+      group.forEach(closeUdpSockets);
     }
   }
 
-  #use(sockets: UdpSockets): void {
-    this.#open = sockets;
-    this.#lastPort = sockets.port;
-    this.#options.announce(sockets);
+  /** The sockets that are open, those that lanes may still be using included. */
+  #all(): UdpSockets[] {
+    return [...this.#open ?? [], ...this.#retired.flat()];
+  }
+
+  #use(group: SocketGroup): void {
+    this.#open = group;
+    this.#lastPort = group[0].port;
+    this.#options.announce(group);
   }
 
   /** Sockets on `port`: those that are being given up if they have it, else new ones. */
-  #obtain(port: number): UdpSockets {
-    const index = this.#retired.findIndex((sockets) => sockets.port === port);
+  #obtain(port: number): SocketGroup {
+    const index = this.#retired.findIndex((group) => group[0].port === port);
     return index < 0 ? this.#make(port) : this.#retired.splice(index, 1)[0];
   }
 
   /** Sockets on the port that is wanted, or, if any will do, on the last one as far as it is free. */
-  #obtainAgain(): UdpSockets {
+  #obtainAgain(): SocketGroup {
     if (this.#wantedPort !== 0 || this.#lastPort === 0) return this.#obtain(this.#wantedPort);
     try {
       return this.#obtain(this.#lastPort);
@@ -144,18 +153,19 @@ export class PeerSockets {
 
   /** Throws `ConfigurationError` when the port cannot be had. */
   #tryOut(port: number): void {
-    if (this.#retired.some((sockets) => sockets.port === port)) return;
-    closeUdpSockets(asConfigurationError(() => this.#make(port)));
+    if (this.#retired.some((group) => group[0].port === port)) return;
+    asConfigurationError(() => this.#make(port)).forEach(closeUdpSockets);
   }
 
-  #make(port: number): UdpSockets {
-    const { bufferBytes, gro } = this.#options;
-    return openUdpSockets({ port, bufferBytes, gro, fwmark: this.#fwmark });
+  #make(port: number): SocketGroup {
+    const { bufferBytes, gro, lanes } = this.#options;
+    return openUdpGroup({ port, bufferBytes, gro, fwmark: this.#fwmark }, lanes);
   }
 }
 
-function dropsOf({ v4, v6 }: UdpSockets): number {
-  return [v4, v6].reduce((sum, fd) => fd < 0 ? sum : sum + socketDrops(fd), 0);
+function dropsOf(sockets: readonly UdpSockets[]): number {
+  return sockets.flatMap(({ v4, v6 }) => [v4, v6])
+    .reduce((sum, fd) => fd < 0 ? sum : sum + socketDrops(fd), 0);
 }
 
 function asConfigurationError<T>(action: () => T): T {

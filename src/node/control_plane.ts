@@ -110,6 +110,8 @@ export class ControlPlane implements ConfigurationTarget {
       clock: options.clock,
       scratchAt: plan.mainScratchAt + MAIN_SCRATCH_DEVICE,
       openSockets: options.openSockets,
+      // By its slot: the lane of a slot never changes, whoever has the slot.
+      laneOf: (slot) => slot % plan.lanes.length,
       log: options.log,
     });
     this.policy = new NodePolicy(this.tables, this.channels, (key) => this.device.slotOf(key));
@@ -186,15 +188,22 @@ export class ControlPlane implements ConfigurationTarget {
     this.#bells[lane].ring();
   }
 
-  /** Tells every lane that its block names new sockets. */
-  announceSockets(udp4Fd: number, udp6Fd: number): void {
+  /** Gives every lane its new sockets: descriptors by the lane's number, -1 for none. */
+  announceSockets(lanes: readonly { readonly v4: number; readonly v6: number }[]): void {
     for (let lane = 0; lane < this.channels.length; lane++) {
       const channels = this.channels[lane];
-      channels.setWord(LaneWord.Udp4Fd, udp4Fd);
-      channels.setWord(LaneWord.Udp6Fd, udp6Fd);
+      channels.setWord(LaneWord.Udp4Fd, lanes[lane].v4);
+      channels.setWord(LaneWord.Udp6Fd, lanes[lane].v6);
       channels.setWord(LaneWord.SocketGeneration, channels.word(LaneWord.SocketGeneration) + 1);
       this.postToLane(lane, LaneCommand.Sockets);
     }
+  }
+
+  /** Whether every lane has taken the sockets that it was given last. */
+  get usesNewestSockets(): boolean {
+    return this.channels.every((lane) =>
+      lane.word(LaneWord.SocketGeneration) === lane.word(LaneWord.SocketGenerationInUse)
+    );
   }
 
   /** Sets the MTU that padding respects. */

@@ -50,6 +50,7 @@ class LaneHost {
   readonly #epoll = new Epoll();
   readonly #bell: Doorbell;
   readonly #bellSignal: EventFd;
+  readonly #tunFd: number;
   #udp4Fd = -1;
   #udp6Fd = -1;
   /** Ports that are not watched at the moment, as bits of `Ready`. */
@@ -61,7 +62,9 @@ class LaneHost {
     const plan = start.plan.lanes[start.lane];
     this.#memory = new FfiMemory(slab);
     const kernels = instantiateKernels(start.memory);
-    this.#bellSignal = new EventFd(start.laneBellFd);
+    const bellFd = start.laneBellFds[start.lane];
+    this.#bellSignal = new EventFd(bellFd);
+    this.#tunFd = start.tunFds[start.lane] ?? -1;
     this.#bell = new Doorbell(slab, plan.bellAt, () => this.#bellSignal.signal());
     const mainSignal = new EventFd(start.mainBellFd);
     const { stage, aeadName } = makeStage(start, slab, kernels);
@@ -81,7 +84,7 @@ class LaneHost {
       stage,
       kernel: kernels,
       limits: start.limits,
-      tun: start.tunFd < 0 ? undefined : new TunQueue(this.#memory, start.tunFd),
+      tun: this.#tunFd < 0 ? undefined : new TunQueue(this.#memory, this.#tunFd),
       stack: this.#stack?.stack,
       udp: this.#makePort(),
       mainBell: new Doorbell(slab, start.plan.mainBellAt, () => mainSignal.signal()),
@@ -90,10 +93,10 @@ class LaneHost {
       tunOffload: start.tunOffload,
     });
     this.#lane.onSocketsChanged = () => this.#changeSockets();
-    this.#epoll.add(start.laneBellFd, EPOLLIN, Token.Bell);
+    this.#epoll.add(bellFd, EPOLLIN, Token.Bell);
     this.#lane.onStackChanged = () => this.#stack?.configure();
     this.#lane.onFlowsWanted = () => this.#stack?.writeFlows();
-    if (start.tunFd >= 0) this.#epoll.add(start.tunFd, EPOLLIN, Token.Tun);
+    if (this.#tunFd >= 0) this.#epoll.add(this.#tunFd, EPOLLIN, Token.Tun);
     this.#lane.hostWork = this.#stack;
     if (this.#stack !== null) this.#epoll.add(this.#stack.hostFd, EPOLLIN, Token.Host);
     this.#changeSockets();
@@ -144,8 +147,8 @@ class LaneHost {
   }
 
   #setWatched(ports: number, events: number): void {
-    const { tunFd } = this.#start;
-    if ((ports & Ready.Tun) !== 0 && tunFd >= 0) this.#epoll.modify(tunFd, events, Token.Tun);
+    const hasTun = (ports & Ready.Tun) !== 0 && this.#tunFd >= 0;
+    if (hasTun) this.#epoll.modify(this.#tunFd, events, Token.Tun);
     if ((ports & Ready.Udp4) !== 0) this.#epoll.modify(this.#udp4Fd, events, Token.Udp4);
     if ((ports & Ready.Udp6) !== 0) this.#epoll.modify(this.#udp6Fd, events, Token.Udp6);
   }

@@ -14,8 +14,10 @@ interface CommonStart {
 export interface LaneStart extends CommonStart {
   readonly role: "lane";
   readonly lane: number;
-  readonly tunFd: number;
-  readonly laneBellFd: number;
+  /** The queues of the TUN by lane; empty without one. */
+  readonly tunFds: readonly number[];
+  /** The bells of all lanes, by number. */
+  readonly laneBellFds: readonly number[];
   readonly mainBellFd: number;
   /** -1: the encryptor stage runs inside the lane. */
   readonly encryptorBellFd: number;

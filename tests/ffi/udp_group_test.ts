@@ -1,13 +1,9 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { pollFd, POLLIN } from "../../ffi/descriptor.ts";
 import { AF_INET } from "../../ffi/socket.ts";
-import {
-  closeUdpSockets,
-  openSiblingUdpSockets,
-  openUdpSockets,
-  UdpSocketPair,
-} from "../../ffi/udp.ts";
-import { probeUdpOffload, steerByReceiverIndex } from "../../ffi/udp_group.ts";
+import { SystemCallError } from "../../ffi/error.ts";
+import { closeUdpSockets, openUdpSockets, UdpSocketPair } from "../../ffi/udp.ts";
+import { canSteerUdp, openUdpGroup, probeUdpOffload } from "../../ffi/udp_group.ts";
 import { Errno } from "../../src/base/errno.ts";
 import { requires } from "../requires.ts";
 import { CAPACITY, FAMILIES, Place, UdpFixture } from "./udp_fixture.ts";
@@ -46,12 +42,9 @@ for (const { family, name, loopback } of FAMILIES) {
   Deno.test(`${name}: data messages go to the lane that their receiver index names`, () => {
     using fixture = new UdpFixture();
     const { memory } = fixture;
-    const options = { port: 0, bufferBytes: 1 << 18 };
-    const first = openUdpSockets(options);
-    const lanes = [first];
-    for (let i = 1; i < 4; i++) lanes.push(openSiblingUdpSockets(first, options));
+    const lanes = openUdpGroup({ port: 0, bufferBytes: 1 << 18 }, 4);
+    const [first] = lanes;
     const pairs = lanes.map((sockets, i) => new UdpSocketPair(memory, 150_000 + 512 * i, sockets));
-    for (const fd of [first.v4, first.v6]) steerByReceiverIndex(fd, 3);
     fixture.setEndpoint(Place.endpointA, loopback, first.port);
 
     const laneOf = (): number => {
@@ -86,3 +79,24 @@ for (const { family, name, loopback } of FAMILIES) {
     for (const sockets of lanes) closeUdpSockets(sockets);
   });
 }
+
+Deno.test("hazard 25: a port that lanes share is closed to a second instance", () => {
+  const lanes = openUdpGroup({ port: 0, bufferBytes: 65_536 }, 2);
+  const options = { port: lanes[0].port, bufferBytes: 65_536 };
+  try {
+    for (const attempt of [() => openUdpSockets(options), () => openUdpGroup(options, 2)]) {
+      const error = assertThrows(attempt, SystemCallError);
+      assertEquals(error.errno, Errno.EADDRINUSE);
+    }
+  } finally {
+    lanes.forEach(closeUdpSockets);
+  }
+  openUdpGroup(options, 3).forEach(closeUdpSockets);
+});
+
+Deno.test("three lanes share a port, and this kernel steers among them", () => {
+  const lanes = openUdpGroup({ port: 0, bufferBytes: 65_536 }, 3);
+  assertEquals(lanes.map(({ port }) => port), Array(3).fill(lanes[0].port));
+  lanes.forEach(closeUdpSockets);
+  assert(canSteerUdp());
+});
