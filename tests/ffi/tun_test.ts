@@ -12,6 +12,7 @@ import { createFfiMemory } from "../../ffi/memory.ts";
 import {
   adoptTun,
   openTun,
+  openTunQueues,
   probeTun,
   type TunHandle,
   tunName,
@@ -345,6 +346,23 @@ Deno.test({
       assert((busy as SystemCallError).message.includes("in use by another program"));
       const other = assertThrows(() => openTun({ name: "lo" }), SystemCallError);
       assertEquals((other as SystemCallError).errno, Errno.EINVAL);
+      closeFd(single.fd);
+    });
+  },
+});
+
+Deno.test({
+  name: "openTunQueues() opens as many queues of one interface as asked for, or none",
+  ...needs,
+  fn() {
+    inFreshNamespace(() => {
+      const queues = openTunQueues({ name: "wg%d" }, 3);
+      assertEquals([queues.name, queues.multiQueue, queues.fds.length], ["wg0", true, 3]);
+      assertEquals(queues.fds.map(tunName), Array(3).fill("wg0"));
+      queues.fds.forEach(closeFd);
+      const single = openTunQueues({ name: "wg0" }, 1);
+      assertEquals([single.multiQueue, single.fds], [false, [single.fd]]);
+      assertThrows(() => openTunQueues({ name: "wg0" }, 2), SystemCallError);
       closeFd(single.fd);
     });
   },
