@@ -21,6 +21,8 @@ export interface StartOptions {
   /** Name of the interface; by default a fresh one. */
   readonly name?: string;
   readonly env?: Record<string, string>;
+  /** Another command that starts a program of that kind; it knows the interface's name already. */
+  readonly argv?: readonly string[];
 }
 
 /** Counters of one interface since it was made. */
@@ -71,7 +73,7 @@ export class NodeProcess {
     const { argv, env } = programFor(kind, name);
     const child = new Deno.Command("nsenter", {
       args: inNamespace(
-        ["sh", "-c", 'exec "$@" >>"$0" 2>&1 </dev/null', logPath, ...argv],
+        ["sh", "-c", 'exec "$@" >>"$0" 2>&1 </dev/null', logPath, ...options.argv ?? argv],
         namespace,
       ).slice(1),
       env: { ...env, ...options.env },

@@ -102,6 +102,8 @@ export interface IperfOptions {
   readonly bytes?: number;
   /** Send for so long instead. */
   readonly seconds?: number;
+  /** Where the server listens; by default at a port that no other transfer has. */
+  readonly port?: number;
   /** More arguments of the client, such as `-R`, `-u`, `-b 200M`, `-M 517`, `-P 8`, `--bidir`. */
   readonly args?: string[];
 }
@@ -131,7 +133,7 @@ export function iperf3(options: IperfOptions): Promise<IperfResult> {
 }
 
 async function transfer(options: IperfOptions): Promise<IperfResult> {
-  const port = nextPort++;
+  const port = options.port ?? nextPort++;
   const serverArgv = inNamespace(["iperf3", "-s", "-1", "-p", `${port}`], options.server);
   const server = new Deno.Command(serverArgv[0], {
     args: serverArgv.slice(1),

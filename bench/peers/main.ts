@@ -1,0 +1,86 @@
+/**
+ * Longhaul beside its peers on the same work, in the same minutes, on the same machine.
+ *
+ *     deno task bench:peers --help
+ *
+ * Needs root, ip, nsenter, ping, wg, iperf3 and Go, and for boringtun Cargo. Both ends and the load
+ * share the machine: compare the ratios, not the figures.
+ */
+import { run } from "../../tests/netns/command.ts";
+import { type Options, parseOptions, USAGE } from "./options.ts";
+import { ensureProgram, versionOf } from "./programs/install.ts";
+import { parseContestant } from "./programs/spec.ts";
+import { textReport } from "./report/text.ts";
+import { mergeResults, parseResult, type Result } from "./result.ts";
+import { runWorkloads } from "./runner.ts";
+import { WORKLOADS } from "./workloads/all.ts";
+import type { Workload } from "./workloads/workload.ts";
+
+function chosen(only: readonly string[] | undefined): readonly Workload[] {
+  if (only === undefined) return WORKLOADS;
+  return only.map((wanted) => {
+    const found = WORKLOADS.find(({ name }) => name === wanted);
+    if (found === undefined) {
+      throw new Error(`no such workload: ${wanted} (there are ${names(WORKLOADS)})`);
+    }
+    return found;
+  });
+}
+
+function names(workloads: readonly Workload[]): string {
+  return workloads.map(({ name }) => name).join(", ");
+}
+
+async function reasonMissing(label: string): Promise<string | null> {
+  const { a, b } = parseContestant(label);
+  return await ensureProgram(a.name) ?? await ensureProgram(b.name);
+}
+
+async function surroundings(labels: readonly string[]): Promise<string[]> {
+  const kernel = (await run(["uname", "-r"])).stdout.trim();
+  const cpu = /^model name\s*: (.*)$/m.exec(Deno.readTextFileSync("/proc/cpuinfo"))?.[1] ?? "CPU";
+  const machine = `${navigator.hardwareConcurrency} cores (${cpu}), Linux ${kernel}, ` +
+    `Deno ${Deno.version.deno}`;
+  const programs = new Set(
+    labels.flatMap((label) => [parseContestant(label).a.name, parseContestant(label).b.name]),
+  );
+  const peers = [...programs].filter((name) => name !== "longhaul" && name !== "deno");
+  return [machine, ...await Promise.all(peers.map(async (n) => `${n}: ${await versionOf(n)}`))];
+}
+
+async function measure(options: Options): Promise<Result> {
+  return await runWorkloads(chosen(options.only), options, {
+    reasonMissing,
+    surroundings,
+    progress: (line) => console.error(line),
+    keep: (result) => writeJson(options.json, result),
+  });
+}
+
+function writeJson(file: string | undefined, result: Result): void {
+  if (file !== undefined) Deno.writeTextFileSync(file, JSON.stringify(result, null, 1) + "\n");
+}
+
+async function main(options: Options): Promise<void> {
+  if (options.help) return console.log(USAGE);
+  if (options.list) {
+    for (const { name, title, contestants } of WORKLOADS) {
+      console.log(`${name.padEnd(12)} ${title}\n${" ".repeat(13)}${contestants.join(", ")}`);
+    }
+    return;
+  }
+  const result = options.merge === undefined
+    ? await measure(options)
+    : mergeResults(options.merge.map((file) => parseResult(Deno.readTextFileSync(file))));
+  writeJson(options.json, result);
+  console.log(textReport(result));
+}
+
+if (import.meta.main) {
+  try {
+    await main(parseOptions(Deno.args));
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    Deno.exit(2);
+  }
+}
