@@ -44,9 +44,14 @@ import {
 import { TunOutput } from "./tun_output.ts";
 import { Transmitter } from "./transmit.ts";
 
-/** Receives and rounds of reading per turn, so that neither direction starves the other. */
+/**
+ * Receives, rounds of reading and bytes that one turn takes, so that neither direction starves the
+ * other. Bytes bound a turn of super-packets to four; small packets come one by one, and all that a turn
+ * reads may share a send.
+ */
 const RECEIVES_PER_TURN = 4;
-const READS_PER_TURN = 4;
+const READS_PER_TURN = 64;
+const READ_BYTES_PER_TURN = 240_000;
 
 /** Readiness of the ports, as bits. */
 export const Ready = { Tun: 1, Udp4: 2, Udp6: 4 } as const;
@@ -314,43 +319,50 @@ export class Lane {
    */
   #readSome(): boolean {
     if (!this.#outbound.proceed()) return false;
-    for (let i = 0; i < READS_PER_TURN; i++) {
+    for (let rounds = 0, bytes = 0; rounds < READS_PER_TURN; rounds++) {
       const read = this.#readTun();
       const drained = this.#drainLink();
       if (!this.#outbound.isFree || this.#transmitter.isBlocked) return false;
-      if (!read && !drained) return i > 0;
+      if (read === 0 && drained === 0) return rounds > 0;
+      bytes += read + drained;
+      if (bytes >= READ_BYTES_PER_TURN) break;
     }
     return true;
   }
 
-  /** Reads the TUN once, if it may be read; whether it gave something. */
-  #readTun(): boolean {
+  /** Reads the TUN once, if it may be read; how many bytes it gave. */
+  #readTun(): number {
     const tun = this.#tun;
-    if (tun === null || (this.ready & Ready.Tun) === 0 || this.#transmitter.isBlocked) return false;
+    if (tun === null || (this.ready & Ready.Tun) === 0 || this.#transmitter.isBlocked) return 0;
     const bytes = tun.read(this.#tunReadAt, TUN_READ_BYTES);
     if (bytes < 0) {
       this.#tunReadFailed(-bytes);
-      return false;
+      return 0;
     }
     this.channels.counters.add(LaneCounter.TunReads, 1);
     this.channels.counters.add(LaneCounter.TunReadBytes, bytes);
     this.#outbound.route(bytes);
     this.#outbound.proceed();
-    return true;
+    return bytes;
   }
 
-  /** Takes segments from the link, one unit of work, and lets the stack fill the room behind them. */
-  #drainLink(): boolean {
+  /**
+   * Takes segments from the link, one unit of work, and lets the stack fill the room behind them; how
+   * many bytes that were.
+   */
+  #drainLink(): number {
     const stack = this.#stack;
-    if (stack === null || stack.link.isEmpty || !this.#outbound.isFree) return false;
+    if (stack === null || stack.link.isEmpty || !this.#outbound.isFree) return 0;
     const { link } = stack;
+    let bytes = 0;
     for (let packets = 0; packets < UNIT_PACKETS && !link.isEmpty;) {
       if (this.#transmitter.isBlocked) break;
+      bytes += link.frontHeaderBytes + link.frontPayloadBytes;
       packets += this.#outbound.routeSegment(link);
       if (!this.#outbound.proceed()) break;
     }
     stack.flush(this.context.nowMs);
-    return true;
+    return bytes;
   }
 
   #tunReadFailed(errno: number): void {

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { SeededRandom } from "../../src/base/random.ts";
+import { Ready } from "../../src/lane/lane.ts";
 import { SEND_BYTES_MAX, SEND_MESSAGES_MAX } from "../../src/lane/limits.ts";
 import { paddedBytes } from "../../src/lane/send_batches.ts";
 import { LaneWord } from "../../src/lane/shared_state.ts";
@@ -102,6 +103,21 @@ Deno.test("packets of several reads share a send; a shorter one is its last", ()
   tun.fromHost.push(packet(400), packet(400), packet(100), packet(400));
   fixture.run();
   assertEquals(shapes(fixture), [[432, 432, 144], [432]]);
+});
+
+Deno.test("small packets that wait together leave 64 to a send", () => {
+  const { fixture, tun } = setUp();
+  for (let i = 0; i < 130; i++) tun.fromHost.push(packet(92));
+  fixture.run();
+  assertEquals(shapes(fixture).map((shape) => shape.length), [64, 64, 2]);
+});
+
+Deno.test("a turn takes a few super-packets only, so that what comes in is not kept waiting", () => {
+  const { fixture, tun } = setUp({ mtu: 1420 });
+  for (let i = 0; i < 10; i++) tun.fromHost.push(superPacket(47, 1368));
+  fixture.lane.ready |= Ready.Tun;
+  assert(fixture.lane.turn(fixture.nowMs));
+  assertEquals(tun.fromHost.length, 6);
 });
 
 Deno.test("a longer packet closes the batch", () => {

@@ -63,7 +63,7 @@ Deno.test("a batch goes out as one send with its stride, TOS and endpoint", () =
 Deno.test("hazard 10: while the socket is full the TUN is not read, and all goes out in order after", () => {
   const { fixture, udp, tun } = setUp();
   udp.answer = () => -Errno.EAGAIN;
-  for (let i = 0; i < 40; i++) tun.fromHost.push(smallPacket(i, i % 2));
+  for (let i = 0; i < 160; i++) tun.fromHost.push(smallPacket(i, i % 2));
   fixture.run();
   const unread = tun.fromHost.length;
   assert(unread > 0, "reading has stopped");
@@ -79,14 +79,14 @@ Deno.test("hazard 10: while the socket is full the TUN is not read, and all goes
     const own = udp.messages.filter((message) =>
       new DataView(message.buffer).getUint32(4, true) === index
     );
-    assertEquals(counters(own), range(20));
+    assertEquals(counters(own), range(80));
   }
 });
 
 Deno.test("a port that cannot be read while the socket is full is no reason to wake up", () => {
   const { fixture, udp, tun } = setUp();
   udp.answer = () => -Errno.EAGAIN;
-  for (let i = 0; i < 8; i++) tun.fromHost.push(smallPacket(i));
+  for (let i = 0; i < 80; i++) tun.fromHost.push(smallPacket(i));
   fixture.run();
   assertEquals(fixture.lane.deferred, fixture.lane.ready & 1);
   assert(fixture.lane.deferred !== 0);
