@@ -7,6 +7,7 @@ import { createFfiMemory } from "./memory.ts";
 /** clockid_t (include/uapi/linux/time.h). */
 export const CLOCK_REALTIME = 0;
 export const CLOCK_MONOTONIC = 1;
+export const CLOCK_PROCESS_CPUTIME_ID = 2;
 export const CLOCK_THREAD_CPUTIME_ID = 3;
 export const CLOCK_BOOTTIME = 7;
 
@@ -24,8 +25,8 @@ class SystemClock implements Clock {
     return (u32[1] * WORD_RANGE + u32[0]) * 1000 + u32[2] / 1e6;
   }
 
-  threadCpuSeconds(): number {
-    this.#libc.clock_gettime_at(CLOCK_THREAD_CPUTIME_ID, this.#address);
+  cpuSeconds(clock: number): number {
+    this.#libc.clock_gettime_at(clock, this.#address);
     const u32 = this.#time.u32;
     return u32[1] * WORD_RANGE + u32[0] + u32[2] / 1e9;
   }
@@ -48,5 +49,10 @@ export const systemClock: Clock = {
 
 /** CPU time that the calling thread has used; a system call each time. */
 export function threadCpuSeconds(): number {
-  return (shared ??= new SystemClock()).threadCpuSeconds();
+  return (shared ??= new SystemClock()).cpuSeconds(CLOCK_THREAD_CPUTIME_ID);
+}
+
+/** CPU time that all threads of this process have used; a system call each time. */
+export function processCpuSeconds(): number {
+  return (shared ??= new SystemClock()).cpuSeconds(CLOCK_PROCESS_CPUTIME_ID);
 }

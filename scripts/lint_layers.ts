@@ -51,6 +51,7 @@ export const LAYERS: readonly (readonly Layer[])[] = [
   [{ path: "src/config", purpose: "configuration files", system: "none" }],
   [{ path: "src/worker", purpose: "worker entry points and their start", system: "all" }],
   [{ path: "src/daemon", purpose: "the process: reactor, sockets, supervision", system: "all" }],
+  [{ path: "src/bench", purpose: "what `bench` measures, and how", system: "all" }],
   [{ path: "src/cli", purpose: "commands", system: "all" }],
   [{ path: "main.ts", purpose: "arguments in, exit code out", system: "all" }],
 ];

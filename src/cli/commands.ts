@@ -1,5 +1,6 @@
 /** All commands, in the order of the help. */
 import type { CommandSpec } from "./command_spec.ts";
+import { benchCommand } from "./bench_command.ts";
 import { completionsCommand } from "./completions_command.ts";
 import { demoCommand } from "./demo_command.ts";
 import { downCommand } from "./down_command.ts";
@@ -37,6 +38,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   genpskCommand,
   pubkeyCommand,
   demoCommand,
+  benchCommand,
   serviceInstallCommand,
   serviceRemoveCommand,
   completionsCommand(() => COMMANDS),

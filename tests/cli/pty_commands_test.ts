@@ -34,6 +34,7 @@ const CASES: Readonly<Record<string, (setting: Setting) => string[]>> = {
   addconf: ({ name, folder }) => [name, `${folder}/empty.conf`],
   syncconf: ({ name, folder }) => [name, `${folder}/empty.conf`],
   demo: () => ["--seconds", "0.2"],
+  bench: () => ["--seconds", "1"],
   genkey: () => [],
   genpsk: () => [],
   pubkey: () => [],
