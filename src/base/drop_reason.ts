@@ -99,6 +99,8 @@ export const DropReason = {
   DestinationUnreachable: 59,
   /** Datagrams of peers that found the UDP socket's buffer full: thrown away by the kernel. */
   SocketOverflow: 60,
+  /** On the way between two lanes, or staged, when their destination became that of another lane. */
+  LaneChanged: 61,
 } as const;
 
 /** One of the values of `DropReason`. */

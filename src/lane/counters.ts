@@ -33,6 +33,9 @@ export const LaneCounter = {
   StackBytes: 24,
   /** Packets that were placed in batches, whoever made them. */
   PacketsOut: 25,
+  /** Super-packets that were given to, and taken from, other lanes. */
+  HandedOver: 26,
+  TakenOver: 27,
 } as const;
 
 /** One of the values of `LaneCounter`. */

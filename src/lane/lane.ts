@@ -24,6 +24,7 @@ import { LaneCounter } from "./counters.ts";
 import type { CryptoStage } from "./encryptor.ts";
 import { LaneContext } from "./lane_context.ts";
 import { InboundSink } from "./inbound_sink.ts";
+import { type Handover, HandoverKind } from "./handover.ts";
 import { type SessionLimits, TUN_READ_BYTES, UNIT_PACKETS } from "./limits.ts";
 import { Outbound } from "./outbound.ts";
 import { PacketPolicy } from "./packet_policy.ts";
@@ -69,6 +70,8 @@ export interface LaneOptions {
   /** Absent in a node that has only an interface. */
   readonly stack?: StackPort;
   readonly udp: UdpPort;
+  /** The way to other lanes; absent where there are none. */
+  readonly handover?: Handover;
   readonly mainBell: Doorbell;
   /** Address of the slab in this process, for struct iovec; 0 where ports take places instead. */
   readonly slabAddress: number;
@@ -102,6 +105,7 @@ export class Lane {
   readonly #policy: PacketPolicy;
   readonly #tun: TunPort | null;
   readonly #stack: StackPort | null;
+  readonly #handover: Handover | null;
   readonly #mainBell: Doorbell;
   readonly #send: SendBatches;
   readonly #receive: ReceiveBatches;
@@ -114,6 +118,7 @@ export class Lane {
     const lanePlan = plan.lanes[lane];
     this.#tun = options.tun ?? null;
     this.#stack = options.stack ?? null;
+    this.#handover = options.handover ?? null;
     this.#mainBell = options.mainBell;
     this.#tunReadAt = lanePlan.tunReadAt;
     this.channels = new LaneChannels(slab, plan, lanePlan);
@@ -154,6 +159,7 @@ export class Lane {
       sink,
       policy,
       lanePlan,
+      this.#handover,
     );
     this.#receive = new ReceiveBatches(
       this.context,
@@ -161,6 +167,7 @@ export class Lane {
       gro,
       sink,
       (peer, endpointAt) => this.#transmitter.roamTo(peer, endpointAt),
+      this.#handover,
     );
   }
 
@@ -177,10 +184,20 @@ export class Lane {
 
   /** Ports that are ready but cannot be read now, as bits of `Ready`: no reason to wake up. */
   get deferred(): number {
-    const takesPackets = this.#outbound.isFree && !this.#transmitter.isBlocked;
+    const takesPackets = this.#takesPackets && (this.#handover?.hasRoom ?? true);
     const wanted = (takesPackets ? Ready.Tun : 0) |
       (this.#receive.hasRoom ? Ready.Udp4 | Ready.Udp6 : 0);
     return this.ready & ~wanted;
+  }
+
+  /** Whether the way out is free for another packet. */
+  get #takesPackets(): boolean {
+    return this.#outbound.isFree && !this.#transmitter.isBlocked;
+  }
+
+  /** Whether something from another lane, a packet or a message, can be dealt with. */
+  get #takesOver(): boolean {
+    return this.#handover !== null && this.#takesPackets && this.#receive.hasRoom;
   }
 
   /** Does one round of work; whether there may be more to do at once. */
@@ -212,9 +229,15 @@ export class Lane {
    */
   finish(nowMs: number): boolean {
     this.#beginTurn(nowMs);
-    const isPlaced = this.#outbound.placeInHand() && this.#finishLink();
+    const isPlaced = this.#outbound.placeInHand() && this.#finishHandover() && this.#finishLink();
     this.#send.flush();
     return isPlaced && this.context.isStageEmpty && !this.#transmitter.isBlocked;
+  }
+
+  /** Deals with what other lanes have given; false when some of it has to wait. */
+  #finishHandover(): boolean {
+    while (this.#takeOver() > 0);
+    return this.#outbound.isFree;
   }
 
   /** Places what the stack has queued; false when some of it has to wait. */
@@ -231,9 +254,10 @@ export class Lane {
   /** To be called before the driver sleeps; false when there is work after all. */
   prepareSleep(): boolean {
     const { channels } = this;
-    const takesCommands = this.#outbound.isFree && !this.#transmitter.isBlocked;
-    if (takesCommands && !channels.commands.isEmpty()) return false;
-    if (takesCommands && this.#stack !== null && !this.#stack.link.isEmpty) return false;
+    const takesPackets = this.#takesPackets;
+    if (takesPackets && !channels.commands.isEmpty()) return false;
+    if (takesPackets && this.#stack !== null && !this.#stack.link.isEmpty) return false;
+    if (this.#takesOver && !this.#handover!.prepareSleep()) return false;
     if (channels.word(LaneWord.Commands) !== 0 || this.context.stage.hasCompleted()) return false;
     if (this.context.holdsNothing) {
       this.context.tables.epochs.announce(this.context.lane, EPOCH_IDLE);
@@ -267,6 +291,7 @@ export class Lane {
   #beginTurn(nowMs: number): void {
     this.context.nowMs = nowMs;
     if (this.#stack !== null) this.#stack.nowMs = nowMs;
+    this.#handover?.beginTurn();
     this.context.announceEpoch();
     this.#policy.beginTurn();
     this.#drainStage();
@@ -314,34 +339,56 @@ export class Lane {
   }
 
   /**
-   * Goes on with the packet in hand and with staged ones, then takes from the TUN and from the link by
-   * turns. False when there is nothing more to take, or no way to go on before something has come back.
+   * Goes on with the packet in hand and with staged ones, then takes from other lanes, from the TUN and
+   * from the link by turns. False when there is nothing more to take, or no way to go on before something has come back.
    */
   #readSome(): boolean {
     if (!this.#outbound.proceed()) return false;
     for (let rounds = 0, bytes = 0; rounds < READS_PER_TURN; rounds++) {
+      const taken = this.#takeOver();
       const read = this.#readTun();
       const drained = this.#drainLink();
-      if (!this.#outbound.isFree || this.#transmitter.isBlocked) return false;
-      if (read === 0 && drained === 0) return rounds > 0;
-      bytes += read + drained;
+      if (!this.#takesPackets) return false;
+      if (taken === 0 && read === 0 && drained === 0) return rounds > 0;
+      bytes += taken + read + drained;
       if (bytes >= READ_BYTES_PER_TURN) break;
     }
     return true;
   }
 
+  /** Deals with one thing that another lane has given, if it can; how many bytes that were. */
+  #takeOver(): number {
+    if (!this.#takesOver) return 0;
+    const handover = this.#handover!;
+    // The packet that was in hand may have been of another lane.
+    handover.giveBack();
+    if (!handover.take()) return 0;
+    const { takenAt, takenBytes } = handover;
+    this.channels.counters.add(LaneCounter.TakenOver, 1);
+    if (handover.takenKind === HandoverKind.Packet) {
+      this.#outbound.routeHandedOver(takenAt, takenBytes);
+      if (!this.#outbound.proceed()) return takenBytes;
+    } else {
+      this.#receive.takeOver(takenAt, takenBytes, handover.takenTos);
+    }
+    handover.giveBack();
+    return takenBytes;
+  }
+
   /** Reads the TUN once, if it may be read; how many bytes it gave. */
   #readTun(): number {
     const tun = this.#tun;
-    if (tun === null || (this.ready & Ready.Tun) === 0 || this.#transmitter.isBlocked) return 0;
-    const bytes = tun.read(this.#tunReadAt, TUN_READ_BYTES);
+    if (tun === null || (this.ready & Ready.Tun) === 0 || !this.#takesPackets) return 0;
+    if (this.#handover !== null && !this.#handover.hasRoom) return 0;
+    const readAt = this.#handover?.readAt ?? this.#tunReadAt;
+    const bytes = tun.read(readAt, TUN_READ_BYTES);
     if (bytes < 0) {
       this.#tunReadFailed(-bytes);
       return 0;
     }
     this.channels.counters.add(LaneCounter.TunReads, 1);
     this.channels.counters.add(LaneCounter.TunReadBytes, bytes);
-    this.#outbound.route(bytes);
+    this.#outbound.route(readAt, bytes);
     this.#outbound.proceed();
     return bytes;
   }

@@ -1,6 +1,6 @@
 /**
- * The way out: from a packet in the lane's read buffer, or the oldest segment on the stack's link, into
- * the batches of its peer.
+ * The way out: from a packet that was read, or the oldest segment on the stack's link, into the batches
+ * of its peer. A packet whose peer belongs to another lane is handed over to that.
  *
  * A packet is routed once. It may then have to wait in two places: *in hand*, when no batch is free
  * for all of its segments, and *staged*, when its peer has no session. While a packet is in hand, or
@@ -18,6 +18,7 @@ import { UDP_HEADER_BYTES } from "../wire/udp.ts";
 import { VNET_HEADER_BYTES, VNET_NEEDS_CSUM, writeVnetHeader } from "../wire/virtio_net.ts";
 import { DATA_HEADER_BYTES, dataReceiver, MessageType } from "../wire/wireguard.ts";
 import { LaneCounter } from "./counters.ts";
+import type { Handover } from "./handover.ts";
 import type { InboundSink } from "./inbound_sink.ts";
 import type { LaneContext } from "./lane_context.ts";
 import type { PacketPolicy } from "./packet_policy.ts";
@@ -38,8 +39,13 @@ export class Outbound {
   readonly #policy: PacketPolicy;
   readonly #packet = new SuperPacket();
   readonly #allowedIpsAt: number;
-  readonly #tunReadAt: number;
-  /** The link whose oldest segment is in `#packet`, null for a packet in the read buffer. */
+  /** Where staged packets, and segments to be staged, are put together. */
+  readonly #packetAt: number;
+  /** The other lanes, null where there are none. */
+  readonly #handover: Handover | null;
+  /** Where the packet in `#packet` stands, vnet header first; not for a segment of the link. */
+  #vnetAt = 0;
+  /** The link whose oldest segment is in `#packet`, null for a packet that was read. */
   #link: LinkPort | null = null;
   /** The super-packet in hand: the peer and keypair it goes to, and its next segment. */
   #handPeer = -1;
@@ -55,6 +61,7 @@ export class Outbound {
     sink: InboundSink,
     policy: PacketPolicy,
     plan: LanePlan,
+    handover: Handover | null,
   ) {
     this.#context = context;
     this.#send = send;
@@ -68,7 +75,8 @@ export class Outbound {
     );
     this.#policy = policy;
     this.#allowedIpsAt = context.tables.plan.allowedIpsAt;
-    this.#tunReadAt = plan.tunReadAt;
+    this.#packetAt = plan.tunReadAt;
+    this.#handover = handover;
   }
 
   /** Whether the read buffer may be filled again, and another segment looked at. */
@@ -82,19 +90,25 @@ export class Outbound {
   }
 
   /**
-   * Decides once for the packet of `bytes` bytes that was read from the TUN where it goes; then
-   * `proceed`.
+   * Decides once for the packet of `bytes` bytes, vnet header included, that was read from the TUN to
+   * `vnetAt` where it goes; then `proceed`.
    */
-  route(bytes: number): void {
-    if (!this.#parse(bytes)) return;
+  route(vnetAt: number, bytes: number): void {
+    if (!this.#parse(vnetAt, bytes)) return;
     this.#context.channels.counters.add(LaneCounter.TunReadPackets, this.#packet.segmentCount);
     if (this.#policy.mayLeave(this.#packet)) this.#routePacket();
   }
 
-  /** Reads the packet in the read buffer; false, and counted, when it is none. */
-  #parse(bytes: number): boolean {
+  /** The same for a packet that another lane has read, which has asked the filter. */
+  routeHandedOver(vnetAt: number, bytes: number): void {
+    if (this.#parse(vnetAt, bytes)) this.#routePacket();
+  }
+
+  /** Reads the packet at `vnetAt`; false, and counted, when it is none. */
+  #parse(vnetAt: number, bytes: number): boolean {
     this.#link = null;
-    const reason = parseSuperPacket(this.#context.slab, this.#tunReadAt, bytes, this.#packet);
+    this.#vnetAt = vnetAt;
+    const reason = parseSuperPacket(this.#context.slab, vnetAt, bytes, this.#packet);
     if (reason !== DropReason.None) this.#context.channels.counters.drop(reason);
     return reason === DropReason.None;
   }
@@ -135,6 +149,7 @@ export class Outbound {
     const packet = this.#packet;
     const counters = this.#context.channels.counters;
     const peer = this.#destinationOwner();
+    if (this.#isForeign(peer)) return this.#handOver(peer);
     if (peer < 0 || !this.#transmitter.hasEndpoint(peer)) {
       counters.drop(peer < 0 ? DropReason.NoRoute : DropReason.NoEndpoint, packet.segmentCount);
       this.#unreachables.answer(packet);
@@ -144,8 +159,8 @@ export class Outbound {
     // A packet that comes between a new session and main's request to flush overtakes nobody.
     const isLate = this.#unstaging < 0 && this.#staging.count(peer) > 0;
     if (keypair < 0 || isLate) {
-      const bytes = this.#link === null ? VNET_HEADER_BYTES + packet.bytes : this.#gatherPacket();
-      const dropped = this.#staging.push(peer, this.#tunReadAt, bytes);
+      if (this.#link !== null) this.#gatherPacket();
+      const dropped = this.#staging.push(peer, this.#vnetAt, VNET_HEADER_BYTES + packet.bytes);
       if (dropped > 0) counters.drop(DropReason.StagedOverflow, dropped);
       if (keypair >= 0) this.#unstaging = peer;
       return;
@@ -160,11 +175,30 @@ export class Outbound {
     this.#handNext = 0;
   }
 
-  /** Writes a segment of the stack to the read buffer as a TUN would give it; the whole length. */
-  #gatherPacket(): number {
-    const { at, bytes, headerBytes, payloadAt, payloadBytes, gso } = this.#packet;
+  /** Whether a peer belongs to another lane. */
+  #isForeign(peer: number): boolean {
+    if (this.#handover === null || peer < 0) return false;
+    return this.#context.peers.word(peer, PeerWord.Lane) !== this.#context.lane;
+  }
+
+  /** Gives the packet that was just read away; one that has been here longer has no way to go. */
+  #handOver(peer: number): void {
+    const { counters } = this.#context.channels;
+    const { bytes, segmentCount } = this.#packet;
+    if (this.#link !== null || this.#vnetAt !== this.#handover!.readAt) {
+      counters.drop(DropReason.LaneChanged, segmentCount);
+      return;
+    }
+    const lane = this.#context.peers.word(peer, PeerWord.Lane);
+    this.#handover!.pass(lane, VNET_HEADER_BYTES + bytes);
+    counters.add(LaneCounter.HandedOver, 1);
+  }
+
+  /** Puts a segment of the stack together as a TUN would give it. */
+  #gatherPacket(): void {
+    const { at, headerBytes, payloadAt, payloadBytes, gso } = this.#packet;
     const { u8, view } = this.#context.slab;
-    const vnetAt = this.#tunReadAt;
+    const vnetAt = this.#vnetAt = this.#packetAt;
     const ipAt = vnetAt + VNET_HEADER_BYTES;
     writeVnetHeader(
       view,
@@ -178,7 +212,6 @@ export class Outbound {
     );
     u8.copyWithin(ipAt, at, at + headerBytes);
     u8.copyWithin(ipAt + headerBytes, payloadAt, payloadAt + payloadBytes);
-    return VNET_HEADER_BYTES + bytes;
   }
 
   /**
@@ -215,7 +248,8 @@ export class Outbound {
     if (this.#handPeer < 0) return;
     if (this.#link !== null && this.#link.isEmpty) return this.#dropFromClosedLink();
     const peer = this.#destinationOwner();
-    const keypair = peer < 0 ? -1 : this.#context.sendingKeypair(peer);
+    const isOwn = peer >= 0 && !this.#isForeign(peer);
+    const keypair = isOwn ? this.#context.sendingKeypair(peer) : -1;
     this.#handPeer = keypair < 0 ? -1 : peer;
     this.#handKeypair = keypair;
     if (keypair >= 0) return;
@@ -267,13 +301,13 @@ export class Outbound {
         this.#unstaging = -1;
         break;
       }
-      const bytes = this.#staging.shift(peer, this.#tunReadAt);
+      const bytes = this.#staging.shift(peer, this.#packetAt);
       if (bytes < 0) {
         this.#unstaging = -1;
         break;
       }
       // It has passed the filter before it was staged.
-      if (this.#parse(bytes)) this.#routePacket();
+      if (this.#parse(this.#packetAt, bytes)) this.#routePacket();
       if (!this.placeInHand()) return false;
     }
     return true;

@@ -9,8 +9,8 @@
 import { DropReason } from "../base/drop_reason.ts";
 import type { GroCoalescer } from "../offload/gro_coalesce.ts";
 import { lookupV4, lookupV6 } from "../tables/allowed_ips.ts";
-import { AF_INET, AF_INET6, copyEndpoint } from "../tables/endpoint.ts";
-import { KEYPAIR_REPLAY, KeypairWord } from "../tables/keypair_table.ts";
+import { AF_INET, AF_INET6, copyEndpoint, ENDPOINT_BYTES } from "../tables/endpoint.ts";
+import { KEYPAIR_REPLAY, KeypairWord, laneOfIndex } from "../tables/keypair_table.ts";
 import { PeerEvent, PeerWord } from "../tables/peer_table.ts";
 import { replayAccept } from "../tables/replay_window.ts";
 import { carryCongestion } from "../wire/ecn.ts";
@@ -40,6 +40,7 @@ import {
   PLAINTEXT_HEADROOM_BYTES,
 } from "./batch.ts";
 import { LaneCounter } from "./counters.ts";
+import type { Handover } from "./handover.ts";
 import type { InboundSink } from "./inbound_sink.ts";
 import type { LaneContext } from "./lane_context.ts";
 import { RECEIVE_MESSAGES_MAX } from "./limits.ts";
@@ -78,6 +79,8 @@ export class ReceiveBatches {
     gro: GroCoalescer,
     sink: InboundSink,
     readonly roamTo: (peer: number, endpointAt: number) => void,
+    /** The other lanes, null where there are none. */
+    readonly handover: Handover | null,
   ) {
     this.#context = context;
     this.#batches = context.channels.batches;
@@ -107,17 +110,29 @@ export class ReceiveBatches {
     const counters = this.#context.channels.counters;
     counters.add(LaneCounter.UdpReceives, 1);
     counters.add(LaneCounter.UdpReceiveBytes, bytes);
-    this.#fill(batch, inputAt, bytes, Math.max(1, this.port.segmentBytes));
-    if (this.#batches.word(batch, BatchWord.Count) > 0) this.#context.submit(batch);
-    else this.#free.give(batch);
+    this.#fill(batch, bytes, Math.max(1, this.port.segmentBytes), this.port.tos);
     return Received.Something;
   }
 
-  /** Cuts a run into messages: data into the batch, handshakes to main. */
-  #fill(batch: number, inputAt: number, bytes: number, segmentBytes: number): void {
+  /**
+   * Takes a data message that another lane has received: an endpoint record at `at`, then the message,
+   * of `bytes` bytes. There is room.
+   */
+  takeOver(at: number, bytes: number, tos: number): void {
+    const batch = this.#free.take();
+    const { slab } = this.#context;
+    copyEndpoint(slab, at, this.#batches.at(batch) + BATCH_ENDPOINT);
+    const messageAt = at + ENDPOINT_BYTES;
+    slab.u8.copyWithin(this.#batches.inputAt(batch), messageAt, messageAt + bytes);
+    this.#fill(batch, bytes, bytes, tos);
+  }
+
+  /** Cuts a run into messages: data into the batch, handshakes to main; then hands it on. */
+  #fill(batch: number, bytes: number, segmentBytes: number, tos: number): void {
     const batches = this.#batches;
+    const inputAt = batches.inputAt(batch);
     batches.setWord(batch, BatchWord.Kind, BatchKind.Open);
-    batches.setWord(batch, BatchWord.Tos, this.port.tos);
+    batches.setWord(batch, BatchWord.Tos, tos);
     batches.setWord(batch, BatchWord.Count, 0);
     batches.setArrivedMs(batch, this.#context.nowMs);
     let outAt = batches.outputAt(batch);
@@ -130,6 +145,8 @@ export class ReceiveBatches {
     }
     counters.add(LaneCounter.UdpReceiveMessages, messages);
     if (taken < messages) counters.drop(DropReason.NoBuffer, messages - taken);
+    if (batches.word(batch, BatchWord.Count) > 0) this.#context.submit(batch);
+    else this.#free.give(batch);
   }
 
   /** Looks at one datagram; returns where the next plaintext goes. */
@@ -142,7 +159,12 @@ export class ReceiveBatches {
       else counters.drop(DropReason.MessageInvalid);
       return outAt;
     }
-    const keypair = keypairs.find(dataReceiver(slab.view, at) | 0);
+    const index = dataReceiver(slab.view, at) | 0;
+    const keypair = keypairs.find(index);
+    if (this.handover !== null && keypair >= 0 && laneOfIndex(index) !== this.#context.lane) {
+      this.#passOn(this.handover, laneOfIndex(index), batch, at, length);
+      return outAt;
+    }
     if (keypair < 0) {
       counters.drop(DropReason.ReceiverUnknown);
       return outAt;
@@ -178,6 +200,17 @@ export class ReceiveBatches {
     f64[((descriptor + OPEN_COUNTER) >> 3) + index] = counter;
     this.#batches.setWord(batch, BatchWord.Count, index + 1);
     return (outAt + length + PLAINTEXT_HEADROOM_BYTES + 15) & ~15;
+  }
+
+  /**
+   * Gives a data message to the lane of its peer: the kernel had joined it to a run for another one, or
+   * it came before the sockets were told which messages are whose.
+   */
+  #passOn(handover: Handover, lane: number, batch: number, at: number, length: number): void {
+    const endpointAt = this.#batches.at(batch) + BATCH_ENDPOINT;
+    const tos = this.#batches.word(batch, BatchWord.Tos);
+    if (handover.passMessage(lane, at, length, endpointAt, tos)) return;
+    this.#context.channels.counters.drop(DropReason.NoBuffer);
   }
 
   #passHandshake(batch: number, at: number, length: number): void {

@@ -17,6 +17,7 @@ import { type BatchPlan, BatchTable, planBatches } from "./batch.ts";
 import { LANE_COUNTERS_BYTES, LaneCounters } from "./counters.ts";
 import { FLOW_STATISTICS_BYTES } from "./flow_statistics.ts";
 import { PACKET_AEAD_SCRATCH_BYTES } from "../crypto/aead_scratch.ts";
+import { type HandoverPlan, planHandover } from "./handover.ts";
 import { TUN_READ_BYTES } from "./limits.ts";
 import { STAGING_BYTES } from "./staging.ts";
 import { TUN_OUTPUT_SCRATCH_BYTES } from "./tun_output.ts";
@@ -110,6 +111,8 @@ export interface LanePlan {
   /** Scratch of the packet AEAD, wherever the stage runs. */
   readonly aeadScratchAt: number;
   readonly batches: BatchPlan;
+  /** What goes to other lanes; null where there are none. */
+  readonly handover: HandoverPlan | null;
   /** A copy of a record of the NAT table. */
   readonly natCopyAt: number;
   readonly flowStatisticsAt: number;
@@ -228,6 +231,7 @@ function planLane(
     scratchAt: regions.reserve(SCRATCH_BYTES),
     aeadScratchAt: regions.reserve(PACKET_AEAD_SCRATCH_BYTES),
     batches: planBatches(regions, options.sealBatches, options.openBatches),
+    handover: planHandover(regions, options.lanes),
     natCopyAt: regions.reserve(NAT_COPY_BYTES),
     flowStatisticsAt: regions.reserve(FLOW_STATISTICS_BYTES),
     activityAt: regions.reserve(ACTIVITY_TIMES_BYTES),

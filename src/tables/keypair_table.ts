@@ -54,6 +54,14 @@ const SLOT_BITS = 16;
 /** Slots that a receiver index can name. */
 export const KEYPAIR_CAPACITY_MAX = 1 << SLOT_BITS;
 
+/** Lanes that a receiver index can name. */
+export const INDEX_LANES_MAX = 1 << LANE_BITS;
+
+/** The lane that a receiver index names. */
+export function laneOfIndex(index: number): number {
+  return index & (INDEX_LANES_MAX - 1);
+}
+
 /** Bytes of slab that the table needs. */
 export function keypairTableBytes(capacity: number): number {
   return capacity * KEYPAIR_RECORD_BYTES;

@@ -9,7 +9,9 @@ import { selectPacketAead } from "../crypto/select.ts";
 import { instantiateKernels, type Kernels } from "../kernels/kernels.ts";
 import { type CryptoStage, Encryptor, InlineStage, RingStage } from "../lane/encryptor.ts";
 import { LaneCounters } from "../lane/counters.ts";
+import { Handover } from "../lane/handover.ts";
 import { Lane, Ready } from "../lane/lane.ts";
+import type { TunPort } from "../lane/ports.ts";
 import {
   LANE_SCRATCH_SYSCALLS,
   LaneChannels,
@@ -17,6 +19,7 @@ import {
   LaneWord,
   SharedTables,
 } from "../lane/shared_state.ts";
+import { QueueChoice } from "../lane/queue_choice.ts";
 import { Doorbell } from "../memory/doorbell.ts";
 import { Ring } from "../memory/ring.ts";
 import { attachSlab, type Slab } from "../memory/slab.ts";
@@ -84,9 +87,10 @@ class LaneHost {
       stage,
       kernel: kernels,
       limits: start.limits,
-      tun: this.#tunFd < 0 ? undefined : new TunQueue(this.#memory, this.#tunFd),
+      tun: this.#makeTun(slab),
       stack: this.#stack?.stack,
       udp: this.#makePort(),
+      handover: makeHandover(start, slab),
       mainBell: new Doorbell(slab, start.plan.mainBellAt, () => mainSignal.signal()),
       slabAddress: this.#memory.addressNumber,
       sendMessagesMax: start.sendMessagesMax,
@@ -100,6 +104,16 @@ class LaneHost {
     this.#lane.hostWork = this.#stack;
     if (this.#stack !== null) this.#epoll.add(this.#stack.hostFd, EPOLLIN, Token.Host);
     this.#changeSockets();
+  }
+
+  /** The lane's queue; where there are several, with a choice among them for what is written. */
+  #makeTun(slab: Slab): TunPort | undefined {
+    const { tunFds, lane, plan } = this.#start;
+    if (tunFds.length === 0) return undefined;
+    const queues = tunFds.map((fd) => new TunQueue(this.#memory, fd));
+    if (queues.length === 1) return queues[0];
+    const tables = new SharedTables(slab, plan);
+    return new QueueChoice(queues, lane, tables, this.#memory.addressNumber);
   }
 
   run(fault: () => void): void {
@@ -206,6 +220,15 @@ class LaneHost {
     const scratchAt = this.#start.plan.lanes[this.#start.lane].scratchAt + LANE_SCRATCH_SYSCALLS;
     return new UdpSocketPair(this.#memory, scratchAt, { v4: this.#udp4Fd, v6: this.#udp6Fd });
   }
+}
+
+/** The lane's way to the others; undefined where it is alone. */
+function makeHandover({ lane, plan, laneBellFds }: LaneStart, slab: Slab): Handover | undefined {
+  const lanes = plan.lanes.flatMap(({ handover, bellAt }, number) => {
+    const signal = new EventFd(laneBellFds[number]);
+    return handover === null ? [] : [{ plan: handover, bellAt, signal: () => signal.signal() }];
+  });
+  return lanes.length === 0 ? undefined : new Handover(slab, lanes, lane);
 }
 
 /** The stage inside the lane, or the lane's end of the rings to the encryptor worker. */

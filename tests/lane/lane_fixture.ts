@@ -1,6 +1,6 @@
 /**
- * A lane alone, for tests of its parts: main's half is played by the test, which writes peers and
- * keypairs into the tables itself, and both ports answer as the test says.
+ * A lane alone, or several, for tests of their parts: main's half is played by the test, which writes
+ * peers and keypairs into the tables itself, and all ports answer as the test says.
  */
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { Errno } from "../../src/base/errno.ts";
@@ -9,7 +9,9 @@ import { NoblePacketAead } from "../../src/crypto/noble_packet_aead.ts";
 import { type CryptoStage, Encryptor, InlineStage } from "../../src/lane/encryptor.ts";
 import { Lane, Ready } from "../../src/lane/lane.ts";
 import { DEFAULT_SESSION_LIMITS, type SessionLimits } from "../../src/lane/limits.ts";
-import type { StackPort, UdpPort } from "../../src/lane/ports.ts";
+import { Handover } from "../../src/lane/handover.ts";
+import type { StackPort, TunPort, UdpPort } from "../../src/lane/ports.ts";
+import { QueueChoice } from "../../src/lane/queue_choice.ts";
 import {
   LaneChannels,
   LaneWord,
@@ -130,6 +132,7 @@ export function endpoint6(host: number, hasSource = false, port = 51820): Uint8A
 }
 
 export interface FixtureOptions {
+  readonly lanes?: number;
   readonly sealBatches?: number;
   readonly openBatches?: number;
   readonly sendMessagesMax?: number;
@@ -160,25 +163,33 @@ const PEERS = 8;
 /** Memory of a lane's stack, in which tests put it together. */
 export const STACK_BYTES = 4 << 20;
 
-/** See the module's text. Peers are slots 0 to 7. */
+/** See the module's text. Peers are slots 0 to 7; each belongs to the lane `slot % lanes`. */
 export class LaneFixture {
   readonly slab: Slab;
   readonly plan: SharedPlan;
   readonly tables: SharedTables;
   readonly channels: LaneChannels;
   readonly allowedIps: AllowedIps;
+  /** By the number of the lane; `udp`, `tun`, `lane` and `encryptor` are those of the first one. */
+  readonly udps: readonly ScriptedUdp[];
+  readonly tuns: readonly MemoryTun[];
+  readonly encryptors: readonly Encryptor[];
+  readonly lanes: readonly Lane[];
   readonly udp: ScriptedUdp;
   readonly tun: MemoryTun;
   readonly lane: Lane;
   readonly encryptor: Encryptor;
+  /** How often each lane was woken by another one. */
+  readonly wakes: number[];
   nowMs = 1000;
   /** Rings of main's doorbell. */
   rings = 0;
   #nextSlot = 0;
 
   constructor(options: FixtureOptions = {}) {
+    const count = options.lanes ?? 1;
     this.plan = planShared({
-      lanes: 1,
+      lanes: count,
       sealBatches: options.sealBatches ?? 8,
       openBatches: options.openBatches ?? 4,
       peerCapacity: PEERS,
@@ -191,34 +202,59 @@ export class LaneFixture {
     this.tables = new SharedTables(slab, plan);
     this.channels = new LaneChannels(slab, plan, plan.lanes[0]);
     this.allowedIps = new AllowedIps(slab, plan.allowedIpsAt, 256, this.tables.epochs);
-    this.udp = new ScriptedUdp(slab);
-    this.tun = new MemoryTun(slab);
-    this.encryptor = new Encryptor(
-      slab,
-      this.channels.batches,
-      this.tables.keypairs,
-      new NoblePacketAead(slab),
+    this.wakes = Array(count).fill(0);
+    this.udps = plan.lanes.map(() => new ScriptedUdp(slab));
+    this.tuns = plan.lanes.map(() => new MemoryTun(slab));
+    this.encryptors = plan.lanes.map((lanePlan) =>
+      new Encryptor(
+        slab,
+        new LaneChannels(slab, plan, lanePlan).batches,
+        this.tables.keypairs,
+        new NoblePacketAead(slab),
+      )
     );
+    new Doorbell(slab, plan.mainBellAt, () => {}).willSleep();
+    this.lanes = plan.lanes.map((_, lane) => this.#makeLane(lane, options));
+    this.udp = this.udps[0];
+    this.tun = this.tuns[0];
+    this.encryptor = this.encryptors[0];
+    this.lane = this.lanes[0];
+  }
+
+  #makeLane(lane: number, options: FixtureOptions): Lane {
+    const { slab, plan } = this;
     const slots = plan.batchRingSlots + 1;
-    const mainBell = new Doorbell(slab, plan.mainBellAt, () => this.rings++);
-    mainBell.willSleep();
-    this.lane = new Lane({
-      lane: 0,
+    const encryptor = this.encryptors[lane];
+    const made = new Lane({
+      lane,
       slab,
       plan,
-      stage: options.makeStage?.(this.encryptor, slots, slab, plan) ??
-        new InlineStage(this.encryptor, slots),
+      stage: options.makeStage?.(encryptor, slots, slab, plan) ?? new InlineStage(encryptor, slots),
       kernel: new ScalarChecksumKernel(slab),
       limits: { ...DEFAULT_SESSION_LIMITS, ...options.limits },
-      tun: options.tun ?? true ? this.tun : undefined,
-      stack: options.makeStack?.(slab, plan.lanes[0].stackAt),
-      udp: this.udp,
-      mainBell,
+      tun: options.tun ?? true ? this.#makeTun(lane) : undefined,
+      stack: options.makeStack?.(slab, plan.lanes[lane].stackAt),
+      udp: this.udps[lane],
+      handover: plan.lanes.length === 1 ? undefined : this.#makeHandover(lane),
+      mainBell: new Doorbell(slab, plan.mainBellAt, () => this.rings++),
       slabAddress: 0,
       sendMessagesMax: options.sendMessagesMax ?? 64,
       tunOffload: { vnetHeaders: true, tcp: true, udp: true },
     });
-    this.channels.setWord(LaneWord.Mtu, options.mtu ?? 1420);
+    made.channels.setWord(LaneWord.Mtu, options.mtu ?? 1420);
+    return made;
+  }
+
+  #makeTun(lane: number): TunPort {
+    if (this.tuns.length === 1) return this.tuns[0];
+    return new QueueChoice(this.tuns, lane, this.tables, 0);
+  }
+
+  #makeHandover(own: number): Handover {
+    const lanes = this.plan.lanes.map(({ handover, bellAt }, lane) => {
+      return { plan: handover!, bellAt, signal: () => this.wakes[lane]++ };
+    });
+    return new Handover(this.slab, lanes, own);
   }
 
   /** Makes `peer` exist, with `inner(peer)` as its one allowed IP. */
@@ -227,10 +263,15 @@ export class LaneFixture {
     for (const word of [PeerWord.Current, PeerWord.Previous, PeerWord.Next]) {
       peers.setWord(peer, word, -1);
     }
-    peers.setWord(peer, PeerWord.Lane, 0);
+    peers.setWord(peer, PeerWord.Lane, this.laneOf(peer));
     peers.setWord(peer, PeerWord.InUse, 1);
     this.setEndpoint(peer, endpoint);
     this.allow(peer, inner(peer), 32);
+  }
+
+  /** The lane that `peer` belongs to. */
+  laneOf(peer: number): number {
+    return peer % this.lanes.length;
   }
 
   setEndpoint(peer: number, endpoint: Uint8Array): void {
@@ -258,7 +299,7 @@ export class LaneFixture {
   ): TestKeypair {
     const { keypairs, peers } = this.tables;
     const slot = this.#nextSlot++;
-    const localIndex = keypairs.indexOf(slot, 1, 0);
+    const localIndex = keypairs.indexOf(slot, 1, this.laneOf(peer));
     const remoteIndex = 0x1000 + slot;
     const sendKey = new Uint8Array(32).fill(0x40 + slot);
     const receiveKey = new Uint8Array(32).fill(0x80 + slot);
@@ -292,8 +333,18 @@ export class LaneFixture {
     }
   }
 
+  /** Lets all lanes work by turns until all would sleep; every port counts as ready. */
+  runAll(): void {
+    for (const lane of this.lanes) lane.ready |= Ready.Tun | Ready.Udp4 | Ready.Udp6;
+    const isAtRest = (lane: Lane) => !lane.turn(this.nowMs) && lane.prepareSleep();
+    for (let turns = 0; this.lanes.map(isAtRest).includes(false); turns++) {
+      if (turns > 10_000) throw new Error("the lanes do not come to rest");
+    }
+  }
+
+  /** Packets that any lane has dropped for `reason`. */
   dropped(reason: number): number {
-    return this.channels.counters.dropped(reason);
+    return this.lanes.reduce((sum, { channels }) => sum + channels.counters.dropped(reason), 0);
   }
 
   /** What the peer would read in a message that was sent under `keypair`; throws if forged. */
