@@ -59,9 +59,12 @@ import { WorkerSet } from "./worker_set.ts";
 const STOP_TIMEOUT_MS = 1000;
 /** Handshakes rehearsed at the start: a few, until the code is compiled. */
 const REHEARSALS = 5;
-/** Buffers per lane: inside the lane a few are enough; beside it they are the pipeline's depth. */
+/**
+ * Buffers per lane. Inside the lane: what it seals in a turn, and as many receives as it makes one
+ * item of; beside it they are the pipeline's depth.
+ */
 const SEAL_BATCHES = { inline: 8, ring: 24 } as const;
-const OPEN_BATCHES = { inline: 2, ring: 24 } as const;
+const OPEN_BATCHES = { inline: 4, ring: 24 } as const;
 
 /** What a node is made of; it has a TUN, a stack, or both. */
 export interface NodeProcessOptions {

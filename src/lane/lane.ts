@@ -211,6 +211,8 @@ export class Lane {
     const read = this.#readSome();
     if (received || read) this.channels.setField(LaneField.LastActivityMs, nowMs);
     this.#send.flush();
+    // What came back from a stage in another worker meanwhile.
+    this.#receive.deliver();
     this.wakeMain();
     return received || moved || read;
   }
@@ -229,6 +231,7 @@ export class Lane {
    */
   finish(nowMs: number): boolean {
     this.#beginTurn(nowMs);
+    this.#receive.deliver();
     const isPlaced = this.#outbound.placeInHand() && this.#finishHandover() && this.#finishLink();
     this.#send.flush();
     return isPlaced && this.context.isStageEmpty && !this.#transmitter.isBlocked;
@@ -315,6 +318,7 @@ export class Lane {
     if ((this.ready & Ready.Udp6) !== 0) {
       something = this.#receiveFrom(AF_INET6, Ready.Udp6) || something;
     }
+    this.#receive.deliver();
     return something;
   }
 

@@ -7,7 +7,7 @@
  * replay, roaming, keepalive?, inner length, inner source, delivery.
  */
 import { DropReason } from "../base/drop_reason.ts";
-import type { GroCoalescer } from "../offload/gro_coalesce.ts";
+import { GRO_PACKETS_MAX, type GroCoalescer } from "../offload/gro_coalesce.ts";
 import { lookupV4, lookupV6 } from "../tables/allowed_ips.ts";
 import { AF_INET, AF_INET6, copyEndpoint, ENDPOINT_BYTES } from "../tables/endpoint.ts";
 import { KEYPAIR_REPLAY, KeypairWord, laneOfIndex } from "../tables/keypair_table.ts";
@@ -72,6 +72,9 @@ export class ReceiveBatches {
   #peer = -1;
   #peerBytes = 0;
   #peerHasData = false;
+  /** Batches whose packets stand in the coalescer. */
+  readonly #held: Int32Array;
+  #heldCount = 0;
 
   constructor(
     context: LaneContext,
@@ -86,6 +89,7 @@ export class ReceiveBatches {
     this.#batches = context.channels.batches;
     const { sealCount, openCount } = this.#batches.plan;
     this.#free = new FreeList(sealCount, openCount);
+    this.#held = new Int32Array(openCount);
     this.#allowedIpsAt = context.tables.plan.allowedIpsAt;
     this.#gro = gro;
     this.#sink = sink;
@@ -98,6 +102,7 @@ export class ReceiveBatches {
 
   /** Receives one datagram or run from the socket of `family` and hands it on. */
   receive(family: typeof AF_INET | typeof AF_INET6): Received {
+    if (!this.hasRoom) this.deliver();
     const batch = this.#free.take();
     if (batch < 0) return Received.NoBatch;
     const inputAt = this.#batches.inputAt(batch);
@@ -228,20 +233,30 @@ export class ReceiveBatches {
     this.#context.mainHasMail = true;
   }
 
-  /** Delivers a batch that the stage has opened, and frees it. */
+  /**
+   * Checks what the stage has opened and gives it to the coalescer; then `deliver`. Packets of several
+   * receives become one item that way, and the batches are free after the delivery only.
+   */
   complete(batch: number): void {
     const i32 = this.#context.slab.i32;
     const descriptor = this.#batches.at(batch);
     const result = (descriptor + OPEN_RESULT) >> 2;
     const count = this.#batches.word(batch, BatchWord.Count);
+    if (this.#gro.length + count > GRO_PACKETS_MAX) this.deliver();
     for (let i = 0; i < count; i++) {
       if (i32[result + i] === 1) this.#authenticated(batch, descriptor, i);
       else this.#context.channels.counters.drop(DropReason.AuthenticationFailed);
     }
     this.#finishPeer(batch);
     this.#sink.arrivedMs = this.#batches.arrivedMs(batch);
+    this.#held[this.#heldCount++] = batch;
+  }
+
+  /** Delivers everything that has been given to the coalescer, and frees its batches. */
+  deliver(): void {
+    if (this.#heldCount === 0) return;
     this.#gro.flush(this.#sink);
-    this.#free.give(batch);
+    while (this.#heldCount > 0) this.#free.give(this.#held[--this.#heldCount]);
   }
 
   #authenticated(batch: number, descriptor: number, index: number): void {

@@ -288,6 +288,25 @@ Deno.test("the packets of a run of 64 arrive in order", () => {
   assertEquals(marks(fixture), run.map((_, i) => i + 1));
 });
 
+Deno.test("what is held for one item is delivered when the batches or the places run out", () => {
+  const messages = 128;
+  for (const openBatches of [1, 2, 3, 4, 8]) {
+    const { fixture, keypairs, udp } = setUp({ openBatches });
+    for (let run = 0; run < 9; run++) {
+      const bytes = concat(
+        Array.from(
+          { length: messages },
+          (_, i) => fixture.message(keypairs[0], run * messages + i, packetFrom(0, run + 1)),
+        ),
+      );
+      udp.arrivals.push({ bytes, segmentBytes: bytes.length / messages });
+    }
+    fixture.run();
+    const expected = Array.from({ length: 9 * messages }, (_, i) => 1 + Math.floor(i / messages));
+    assertEquals(marks(fixture), expected, `${openBatches} batches`);
+  }
+});
+
 Deno.test("a run of more messages than a batch holds is cut off and counted", () => {
   const { fixture, keypairs, arrive } = setUp();
   const keepalives = Array.from(

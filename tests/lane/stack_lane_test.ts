@@ -164,9 +164,8 @@ Deno.test("one bad segment is counted, and the next one leaves", () => {
   assertEquals(stack.pool.usedBytes, 0);
 });
 
-Deno.test("without a TUN the stack gets every item, a run as one with its payloads where they are", () => {
-  const { fixture, stack } = setUp();
-  const keypair = fixture.addKeypair(1);
+/** A TCP super-packet from the peer, cut into 5 packets of 1,000 bytes as it would have been sealed. */
+function fiveSegments(): { whole: Uint8Array; packets: Uint8Array[] } {
   const whole = ipPart(tcpSuperPacket4(inner(1), OWN, pattern(5000), 1000));
   const packets = splitReference(whole, {
     isGso: true,
@@ -177,8 +176,16 @@ Deno.test("without a TUN the stack gets every item, a run as one with its payloa
     protocol: 6,
     transport: 20,
   });
+  return { whole, packets };
+}
+
+Deno.test("without a TUN the stack gets every item, a run as one with its payloads where they are", () => {
+  const { fixture, stack } = setUp();
+  const keypair = fixture.addKeypair(1);
+  const { whole, packets } = fiveSegments();
   packets.forEach((packet, i) => {
     fixture.udp.arrivals.push({ bytes: fixture.message(keypair, i, packet) });
+    fixture.run();
   });
   const run = packets.map((packet, i) => fixture.message(keypair, 10 + i, packet));
   fixture.udp.arrivals.push({
@@ -195,6 +202,20 @@ Deno.test("without a TUN the stack gets every item, a run as one with its payloa
   assertEquals([merged.headerBytes, merged.gsoSize, merged.isVerified], [40, 1000, true]);
   assertEquals(merged.pieces, [1000, 1000, 1000, 1000, 1000]);
   assertEquals(merged.arrivedMs, fixture.nowMs);
+});
+
+Deno.test("packets of several receives of one turn are one item", () => {
+  const { fixture, stack } = setUp({ openBatches: 4 });
+  const keypair = fixture.addKeypair(1);
+  const { whole, packets } = fiveSegments();
+  fixture.udp.arrivals.push(
+    ...packets.slice(0, 4).map((packet, i) => ({
+      bytes: fixture.message(keypair, i, packet),
+    })),
+  );
+  fixture.run();
+  assertEquals(stack.items.map(({ packetCount }) => packetCount), [4]);
+  assertEquals(stack.items[0].bytes.subarray(40), whole.subarray(40, 4040));
 });
 
 Deno.test("with a TUN and a stack, the divert table decides by the longest prefix", () => {
