@@ -114,9 +114,12 @@ export const KEY_TEXTS: Readonly<Record<string, Readonly<Record<string, KeyText>
         "stack where there is something to serve.",
     ),
     Encryptors: key(
-      "`0`, `1` or `auto`",
-      "`auto`: `0` on up to two cores, else `1`",
-      "`0` seals and opens packets in the data plane's own thread, `1` in another one.",
+      "`0` to `16`, or `auto`",
+      "`auto`: two less than there are cores, but at most 3",
+      "`0` seals and opens packets in the data plane's own thread, a number in so many others, which " +
+        "share the work of one data plane thread; packets stay in order. `up --encryptors` comes " +
+        "before it. What `auto` takes beyond two cores is the choice of a model (docs/scaling.md), " +
+        "not of a measurement.",
     ),
     SocketBuffer: key(
       "64K to 1G",

@@ -1,7 +1,7 @@
 /** The environment variables that the program obeys, read once. */
+import { chooseEncryptors, ENCRYPTORS_MAX, readEncryptors } from "../config/encryptors.ts";
 import { ALL_OFFLOADS, OFFLOAD_SWITCHES, type OffloadConfig } from "../config/offload.ts";
 import { getEnvironment } from "../../ffi/environment.ts";
-import type { Log } from "../base/log.ts";
 import { DEFAULT_SESSION_LIMITS, type SessionLimits } from "../lane/limits.ts";
 
 /** The variables, for the help and the docs. */
@@ -18,7 +18,7 @@ export const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] 
   ["XDG_RUNTIME_DIR", "where control sockets are where /var/run/wireguard is closed"],
   [
     "LONGHAUL_ENCRYPTORS",
-    "for INTERFACE: 0 encrypts in the data plane's own thread, 1 in another\none, auto chooses by the number of cores",
+    "for INTERFACE: 0 encrypts in the data plane's own thread, a number in so\nmany others, auto chooses by the number of cores",
   ],
   ["LONGHAUL_OFFLOAD", "for INTERFACE: offloads to switch off, as in the config file's Offload"],
   ["WG_PROCESS_FOREGROUND", "for INTERFACE: 1 is the same as -f"],
@@ -35,29 +35,20 @@ export function environmentNumber(name: string): number | undefined {
   return Number(text);
 }
 
-/** Encryptors that a node can have beside its lane. */
-const ENCRYPTORS_MAX = 1;
-/** Up to so many cores an encryptor of its own takes from the lane more than it gives. */
-const CORES_WITHOUT_ENCRYPTOR = 2;
-
 /** The number of encryptor workers that LONGHAUL_ENCRYPTORS asks for; unset means `auto`. */
-export function environmentEncryptors(log: Log): number {
-  const text = getEnvironment("LONGHAUL_ENCRYPTORS");
-  return chooseEncryptors(
-    text === "auto" ? text : environmentNumber("LONGHAUL_ENCRYPTORS") ?? "auto",
-    log,
-  );
+export function environmentEncryptors(): number {
+  return encryptorsOf(getEnvironment("LONGHAUL_ENCRYPTORS") || "auto", "LONGHAUL_ENCRYPTORS");
 }
 
-/** The number of encryptor workers to start: as wanted, as far as this version can. */
-export function chooseEncryptors(wanted: number | "auto", log: Log): number {
-  if (wanted === "auto") {
-    return navigator.hardwareConcurrency > CORES_WITHOUT_ENCRYPTOR ? ENCRYPTORS_MAX : 0;
+/** The number of encryptor workers that `text` asks for; `name` is where it stands. */
+export function encryptorsOf(text: string, name: string): number {
+  const wanted = readEncryptors(text);
+  if (wanted === undefined) {
+    throw new UsageError(
+      `${name} must be auto or a number from 0 to ${ENCRYPTORS_MAX}, not "${text}"`,
+    );
   }
-  if (wanted > ENCRYPTORS_MAX) {
-    log.warn(`${wanted} encryptors are not possible in this version: there will be one`);
-  }
-  return Math.min(wanted, ENCRYPTORS_MAX);
+  return chooseEncryptors(wanted, navigator.hardwareConcurrency);
 }
 
 /** A command line or environment that cannot be meant; told without a stack, exit code 2. */

@@ -26,6 +26,7 @@ export async function runInterface(
   const tunFd = environmentNumber("WG_TUN_FD");
   const uapiFd = environmentNumber("WG_UAPI_FD");
   const offload = environmentOffload();
+  const encryptors = environmentEncryptors();
   const stays = isForeground || getEnvironment("WG_PROCESS_FOREGROUND") === "1";
   if (!stays) return runInBackground(interfaceName, mainUrl, tunFd, uapiFd);
   const log = setUpLog(interfaceName, parseLogLevel(getEnvironment("LOG_LEVEL")));
@@ -33,7 +34,7 @@ export async function runInterface(
     const daemon = await startDaemon({
       interfaceName,
       log,
-      encryptors: environmentEncryptors(log),
+      encryptors,
       socketBufferBytes: SOCKET_BUFFER_BYTES,
       offload,
       tunFd,

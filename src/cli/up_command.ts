@@ -10,6 +10,7 @@ import { closeUdpSockets, openUdpSockets } from "../../ffi/udp_open.ts";
 import { isUnixLive } from "../../ffi/unix_socket.ts";
 import type { Log } from "../base/log.ts";
 import { isNamed, toDeviceChange, wipeKeys } from "../config/device_change.ts";
+import { chooseEncryptors } from "../config/encryptors.ts";
 import { peerNats } from "../config/nat_address.ts";
 import { servedPrefixes } from "../config/serve.ts";
 import type { DeviceConfig, NodeConfig } from "../config/types.ts";
@@ -37,7 +38,7 @@ import { clearLeftovers, TunnelChanges } from "../daemon/tunnel_changes.ts";
 import type { SocketAddress } from "../wireguard/configuration.ts";
 import { equalBytes, wipe } from "../wireguard/bytes.ts";
 import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
-import type { CommandInput, CommandSpec } from "./command_spec.ts";
+import type { CommandInput, CommandSpec, FlagSpec } from "./command_spec.ts";
 import {
   type ConfigPlace,
   findConfig,
@@ -60,17 +61,23 @@ import {
 } from "./rootless.ts";
 import { chooseMode, MODE_FLAG, type NodeMode } from "./up_mode.ts";
 import { welcomeText } from "./welcome_text.ts";
-import { chooseEncryptors, sessionLimits, testFault } from "./environment.ts";
+import { encryptorsOf, sessionLimits, testFault } from "./environment.ts";
 
 /** How long the start waits for the names of endpoints; later ones are used when they come. */
 const NAMES_WAIT_MS = 3000;
+
+const ENCRYPTORS_FLAG: FlagSpec = {
+  name: "encryptors",
+  value: "N",
+  help: "threads that encrypt beside the data plane's, 0 for none, or auto, in place of the file's",
+};
 
 export const upCommand: CommandSpec = {
   name: "up",
   summary: "bring up the tunnel that a config file describes, until a signal",
   words: "[FILE|NAME]",
   count: { min: 0, max: 1, rule: "up takes one config file or the name of one, or nothing" },
-  flags: [MODE_FLAG, ...LOG_FLAGS],
+  flags: [MODE_FLAG, ENCRYPTORS_FLAG, ...LOG_FLAGS],
   examples: [
     ["up", "make keys and a config, or use those made before, and say how peers join"],
     ["up ./wg0.conf", "the tunnel of a config file"],
@@ -85,6 +92,8 @@ export const upCommand: CommandSpec = {
 /** Runs the command; resolves with the exit code when the tunnel has ended. */
 async function runUp({ words, flags, mainUrl }: CommandInput): Promise<number> {
   const isFirstRun = words.length === 0;
+  const flag = flags.text("encryptors");
+  const encryptors = flag === undefined ? null : encryptorsOf(flag, "--encryptors");
   // Where it cannot work no keys are made.
   if (isFirstRun) chooseMode(flags.text("mode"), "auto", mainUrl);
   const place = findConfig(isFirstRun ? obtainFirstConfig() : words[0]);
@@ -111,7 +120,18 @@ async function runUp({ words, flags, mainUrl }: CommandInput): Promise<number> {
   const { privateKey } = config.device;
   const publicKey = privateKey === undefined ? null : publicKeyOf(privateKey);
   const welcome = isFirstRun ? programCommand(mainUrl) : null;
-  const tunnel: Tunnel = { config, mode, outer, resolver, mtu: 0, publicKey, welcome, log };
+  const tunnel: Tunnel = {
+    config,
+    mode,
+    encryptors: encryptors ??
+      chooseEncryptors(config.longhaul.encryptors, navigator.hardwareConcurrency),
+    outer,
+    resolver,
+    mtu: 0,
+    publicKey,
+    welcome,
+    log,
+  };
   try {
     await resolver.firstRound(NAMES_WAIT_MS);
     tunnel.mtu = config.interface.mtu ?? findMtu(config, resolver);
@@ -154,6 +174,8 @@ interface Tunnel {
   resolver: EndpointResolver;
   mtu: number;
   readonly publicKey: Uint8Array | null;
+  /** Encryptor workers of a lane. */
+  readonly encryptors: number;
   /** How the program is called, where the user is to be told how to go on; else null. */
   readonly welcome: string | null;
   readonly log: Log;
@@ -193,7 +215,7 @@ async function runInterface(
   const daemon = await startDaemon({
     interfaceName: place.interfaceName,
     log,
-    encryptors: chooseEncryptors(longhaul.encryptors, log),
+    encryptors: tunnel.encryptors,
     socketBufferBytes: longhaul.socketBufferBytes ?? SOCKET_BUFFER_BYTES,
     offload: longhaul.offload,
     ...stackOf(tunnel, config),

@@ -2,6 +2,7 @@
  * The sections that a file may have and the keys in each, as tables: how a key is spelt, and how
  * its value gets into the draft of its section. Names compare without case.
  */
+import { ENCRYPTORS_MAX, readEncryptors } from "./encryptors.ts";
 import { OFFLOAD_SWITCHES } from "./offload.ts";
 import type { InterfaceIndex } from "../control/address_text.ts";
 import { parseAddress } from "../control/address_text.ts";
@@ -149,7 +150,7 @@ export const PEER_KEYS: KeyTable<PeerDraft> = table<PeerDraft>(
 
 export const LONGHAUL_KEYS: KeyTable<LonghaulDraft> = table<LonghaulDraft>(
   { name: "Mode", read: readMode },
-  { name: "Encryptors", read: readEncryptors },
+  { name: "Encryptors", read: readEncryptorCount },
   { name: "SocketBuffer", read: readSocketBuffer },
   { name: "Offload", isList: true, read: readOffload },
   {
@@ -257,14 +258,10 @@ function readMode(value: ConfigValue, draft: LonghaulDraft): void {
   else value.expected("`auto`, `tun`, `rootless` or `hybrid`");
 }
 
-function readEncryptors(value: ConfigValue, draft: LonghaulDraft): void {
-  if (value.text.toLowerCase() === "auto") {
-    draft.encryptors = "auto";
-    return;
-  }
-  const count = /^\d/.test(value.text) ? readNumber(value, 0, 64) : undefined;
+function readEncryptorCount(value: ConfigValue, draft: LonghaulDraft): void {
+  const count = readEncryptors(value.text);
   if (count !== undefined) draft.encryptors = count;
-  else if (!/^\d/.test(value.text)) value.expected("`auto` or a number from 0 to 64");
+  else value.expected(`\`auto\` or a number from 0 to ${ENCRYPTORS_MAX}`);
 }
 
 function readSocketBuffer(value: ConfigValue, draft: LonghaulDraft): void {

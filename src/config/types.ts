@@ -1,6 +1,7 @@
 /** What a config file says, checked and in the program's own terms. */
 import type { LocalService } from "../forward/local_services.ts";
 import type { FilterRule } from "../nat/filter.ts";
+import type { Encryptors } from "./encryptors.ts";
 import type { Mode } from "./mode.ts";
 import type { OffloadConfig } from "./offload.ts";
 import type { Prefix, SocketAddress } from "../wireguard/configuration.ts";
@@ -62,7 +63,8 @@ export interface Hooks {
 /** The `[Longhaul]` section. */
 export interface LonghaulConfig {
   readonly mode: Mode;
-  readonly encryptors: number | "auto";
+  /** Encryptors of a lane. */
+  readonly encryptors: Encryptors;
   /** Bytes of the UDP sockets' buffers, null for the default. */
   readonly socketBufferBytes: number | null;
   readonly offload: OffloadConfig;

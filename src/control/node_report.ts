@@ -6,7 +6,8 @@
  * version=0.1.0
  * uptime_ms=61234
  * cipher=openssl-composed
- * encryptors=0
+ * encryptors=2
+ * encryptor=812 30411                      of each: batches and messages that it has done
  * mtu=1420
  * offload=udp-gso on                       one line each; or `off`, or `fallback`
  * counter=TunReads 1234                    the sum over all lanes
@@ -30,6 +31,12 @@ export interface DropCount {
   readonly packets: number;
 }
 
+/** What one encryptor worker has done. */
+export interface EncryptorWork {
+  readonly batches: number;
+  readonly messages: number;
+}
+
 /** What a node knows of a peer beside its configuration. */
 export interface PeerReport {
   /** The public key in hexadecimal. */
@@ -45,7 +52,10 @@ export interface NodeReport {
   readonly version: string;
   readonly uptimeMs: number;
   readonly cipher: string;
+  /** Encryptor workers; 0: the lanes seal and open themselves. */
   readonly encryptors: number;
+  /** What each of them has done. */
+  readonly encryptorWork: readonly EncryptorWork[];
   readonly mtu: number;
   readonly offloads: ReadonlyMap<string, OffloadState>;
   /** By the names of `LaneCounter`. */
@@ -61,6 +71,9 @@ export function* reportFields(report: NodeReport): Generator<RequestField> {
   yield ["uptime_ms", Math.round(report.uptimeMs)];
   yield ["cipher", report.cipher];
   yield ["encryptors", report.encryptors];
+  for (const { batches, messages } of report.encryptorWork) {
+    yield ["encryptor", `${batches} ${messages}`];
+  }
   yield ["mtu", report.mtu];
   for (const [name, state] of report.offloads) yield ["offload", `${name} ${state}`];
   for (const [name, value] of report.counters) yield ["counter", `${name} ${value}`];
@@ -75,13 +88,15 @@ export function* reportFields(report: NodeReport): Generator<RequestField> {
 export function parseReport(fields: Iterable<readonly [string, string]>): NodeReport {
   const single = new Map<string, string>();
   const offloads = new Map<string, OffloadState>(), counters = new Map<string, number>();
-  const drops: DropCount[] = [], peers: PeerReport[] = [];
+  const drops: DropCount[] = [], peers: PeerReport[] = [], encryptorWork: EncryptorWork[] = [];
   for (const [key, value] of fields) {
     const words = value.split(" ");
     if (key === "offload" && OFFLOAD_STATES.includes(words[1])) {
       offloads.set(words[0], words[1] as OffloadState);
     } else if (key === "counter") counters.set(words[0], number(words[1]));
-    else if (key === "drop") drops.push({ reason: words[0], packets: number(words[1]) });
+    else if (key === "encryptor") {
+      encryptorWork.push({ batches: number(words[0]), messages: number(words[1]) });
+    } else if (key === "drop") drops.push({ reason: words[0], packets: number(words[1]) });
     else if (key === "peer") peers.push(parsePeer(words));
     else single.set(key, value);
   }
@@ -90,6 +105,7 @@ export function parseReport(fields: Iterable<readonly [string, string]>): NodeRe
     uptimeMs: number(single.get("uptime_ms")),
     cipher: single.get("cipher") ?? "",
     encryptors: number(single.get("encryptors")),
+    encryptorWork,
     mtu: number(single.get("mtu")),
     offloads,
     counters,

@@ -12,6 +12,7 @@
  *       uptime: number,               // seconds, with fraction
  *       cipher: string,
  *       encryptors: number,
+ *       encryptorWork: [{ batches: number, messages: number }],    one for each encryptor
  *       mtu: number,
  *       offloads: { [name: string]: "on" | "off" | "fallback" },
  *       counters: { [name: string]: number },
@@ -53,7 +54,13 @@ import type { DeviceStatus, PeerStatus } from "../wireguard/configuration.ts";
 import { formatPrefix, formatSocketAddress, parseAddress } from "./address_text.ts";
 import { type FlowReport, type FlowsReport, peerOfAddress } from "./flow_report.ts";
 import { formatKeyBase64 } from "./key_text.ts";
-import { type BatchSizes, batchSizes, type NodeReport, type PeerReport } from "./node_report.ts";
+import {
+  type BatchSizes,
+  batchSizes,
+  type EncryptorWork,
+  type NodeReport,
+  type PeerReport,
+} from "./node_report.ts";
 import { byLatestHandshake } from "./status_text.ts";
 
 /** A peer; see the module's text. */
@@ -77,6 +84,7 @@ export interface NodeJson {
   readonly uptime: number;
   readonly cipher: string;
   readonly encryptors: number;
+  readonly encryptorWork: readonly EncryptorWork[];
   readonly mtu: number;
   readonly offloads: Readonly<Record<string, string>>;
   readonly counters: Readonly<Record<string, number>>;
@@ -148,12 +156,14 @@ function flowJson({ ageMs, ...flow }: FlowReport, peers: readonly PeerStatus[]):
 }
 
 function nodeJson(report: NodeReport): NodeJson {
-  const { version, uptimeMs, cipher, encryptors, mtu, offloads, counters, drops } = report;
+  const { version, uptimeMs, cipher, encryptors, encryptorWork, mtu, offloads, counters, drops } =
+    report;
   return {
     version,
     uptime: uptimeMs / 1000,
     cipher,
     encryptors,
+    encryptorWork,
     mtu,
     offloads: Object.fromEntries(offloads),
     counters: Object.fromEntries(counters),

@@ -56,7 +56,7 @@ function reportLines(report: NodeReport): string[] {
       formatDuration(seconds) || "less than a second"
     } (longhaul ${report.version})`,
     `  mtu: ${report.mtu}`,
-    `  data plane: ${report.cipher}, ${encryptorText(report.encryptors)}`,
+    `  data plane: ${report.cipher}, ${encryptorText(report)}`,
     `  offloads: ${offloadText(report)}`,
     `  rate: ${formatRate(rx)} received, ${formatRate(tx)} sent`,
     `  batches: ${batchText(report)}`,
@@ -66,8 +66,15 @@ function reportLines(report: NodeReport): string[] {
   return lines;
 }
 
-function encryptorText(encryptors: number): string {
-  return encryptors === 0 ? "encrypting in the lane" : "encrypting in a thread of its own";
+/** Where packets are sealed and opened; with several threads, how they have shared the messages. */
+function encryptorText({ encryptors, encryptorWork }: NodeReport): string {
+  if (encryptors === 0) return "encrypting in the lane";
+  if (encryptors === 1) return "encrypting in a thread of its own";
+  const text = `encrypting in ${encryptors} threads of its own`;
+  const all = encryptorWork.reduce((sum, { messages }) => sum + messages, 0);
+  if (all === 0) return text;
+  const shares = encryptorWork.map(({ messages }) => `${Math.round(100 * messages / all)} %`);
+  return `${text} (${shares.join(", ")})`;
 }
 
 /** The offloads in use, and the others with the reason. */

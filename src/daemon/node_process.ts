@@ -21,12 +21,14 @@ import { selectNoiseCrypto } from "../crypto/select.ts";
 import { BulkReport } from "../forward/bulk_report.ts";
 import { type FlowSnapshot, readFlowSnapshot } from "../forward/flow_snapshot.ts";
 import { LaneCounter } from "../lane/counters.ts";
+import { EncryptorState } from "../lane/encryptor_state.ts";
 import type { SessionLimits } from "../lane/limits.ts";
 import {
   LaneCommand,
   LaneNotice,
   LaneWord,
   MAIN_SCRATCH_SYSCALLS,
+  type PlanOptions,
   planShared,
   type SharedPlan,
 } from "../lane/shared_state.ts";
@@ -59,12 +61,11 @@ import { WorkerSet } from "./worker_set.ts";
 const STOP_TIMEOUT_MS = 1000;
 /** Handshakes rehearsed at the start: a few, until the code is compiled. */
 const REHEARSALS = 5;
-/**
- * Buffers per lane. Inside the lane: what it seals in a turn, and as many receives as it makes one
- * item of; beside it they are the pipeline's depth.
- */
-const SEAL_BATCHES = { inline: 8, ring: 24 } as const;
-const OPEN_BATCHES = { inline: 4, ring: 24 } as const;
+/** Buffers of a lane that seals and opens: what it seals in a turn, what it makes one item of. */
+const INLINE_BATCHES = { sealBatches: 8, openBatches: 4 } as const;
+/** Beside encryptors there are these, and more for each: what it works on, and what waits for it. */
+const QUEUED_BATCHES = 16;
+const QUEUED_BATCHES_PER_ENCRYPTOR = 8;
 
 /** What a node is made of; it has a TUN, a stack, or both. */
 export interface NodeProcessOptions {
@@ -73,7 +74,7 @@ export interface NodeProcessOptions {
   /** For each of its queues there is a lane; without a TUN, and with a stack, there is one. */
   readonly tun: TunQueues | null;
   readonly stack: StackConfig | null;
-  /** 0: seal and open inside the lane; 1: in a worker of its own. */
+  /** 0: a lane seals and opens itself; else so many workers of its own do. */
   readonly encryptors: number;
   readonly socketBufferBytes: number;
   readonly sendMessagesMax: number;
@@ -108,6 +109,13 @@ function guardKeys(memory: FfiMemory, plan: SharedPlan): void {
   const byteLength = keypairTableBytes(plan.keypairCapacity);
   excludeFromDumps(memory, plan.keypairsAt, byteLength);
   lockPages(memory, plan.keypairsAt, byteLength);
+}
+
+/** Buffers of a lane with so many encryptor workers. */
+function batchCounts(encryptors: number): Pick<PlanOptions, "sealBatches" | "openBatches"> {
+  if (encryptors === 0) return INLINE_BATCHES;
+  const count = QUEUED_BATCHES + QUEUED_BATCHES_PER_ENCRYPTOR * encryptors;
+  return { sealBatches: count, openBatches: count };
 }
 
 /** A running node; see the module's text. */
@@ -147,13 +155,12 @@ export class NodeProcess implements ConfigurationTarget {
       (keyText) => this.#control.device.endpointOf(keyText),
       (...change) => this.#eventLog.endpointChanged(...change, systemClock.nowMs()),
     );
-    const placement = options.encryptors === 0 ? "inline" : "ring";
     const lanes = options.tun?.fds.length ?? 1;
     this.#laneSignals = Array.from({ length: lanes }, () => new EventFd());
     this.#plan = planShared({
       lanes,
-      sealBatches: SEAL_BATCHES[placement],
-      openBatches: OPEN_BATCHES[placement],
+      encryptors: options.encryptors,
+      ...batchCounts(options.encryptors),
       indexSecret: new DataView(systemRandom.fill(new Uint8Array(4)).buffer).getInt32(0),
       stackBytes: options.stack === null ? 0 : stackBytes(),
     });
@@ -251,6 +258,12 @@ export class NodeProcess implements ConfigurationTarget {
       uptimeMs: systemClock.nowMs() - this.#startedMs,
       cipher: this.#cipher,
       encryptors,
+      encryptorWork: this.#plan.lanes.flatMap((lane) =>
+        lane.encryptors.map((plan) => {
+          const { batches, messages } = new EncryptorState(this.#slab, plan);
+          return { batches, messages };
+        })
+      ),
       mtu: control.channels[0].word(LaneWord.Mtu),
       offloads: this.#offloads(),
       counters: new Map(counters),
@@ -419,7 +432,7 @@ export class NodeProcess implements ConfigurationTarget {
   #startLane(lane: number): void {
     const { tun, fault, limits, encryptors } = this.#options;
     const common = { memory: this.#slab.memory, plan: this.#plan, fault };
-    const encryptorBellFd = encryptors === 0 ? -1 : new EventFd().fd;
+    const encryptorBellFds = Array.from({ length: encryptors }, () => new EventFd().fd);
     const laneBellFds = this.#laneSignals.map(({ fd }) => fd);
     const channels = this.#control.channels[lane];
     channels.setWord(LaneWord.Udp4Fd, -1);
@@ -431,14 +444,21 @@ export class NodeProcess implements ConfigurationTarget {
       tunFds: tun?.fds ?? [],
       laneBellFds,
       mainBellFd: this.#mainSignal.fd,
-      encryptorBellFd,
+      encryptorBellFds,
       limits,
       sendMessagesMax: this.#options.sendMessagesMax,
       tunOffload: { vnetHeaders: tun?.vnetHeader ?? false, ...this.#options.tunGro },
     });
-    if (encryptors === 0) return;
-    const bells = { laneBellFd: laneBellFds[lane], encryptorBellFd };
-    this.#workers.start(`encryptor${lane}`, { ...common, role: "encryptor", lane, ...bells });
+    encryptorBellFds.forEach((encryptorBellFd, encryptor) => {
+      const bells = { laneBellFd: laneBellFds[lane], encryptorBellFd };
+      this.#workers.start(`encryptor${lane * encryptors + encryptor}`, {
+        ...common,
+        role: "encryptor",
+        lane,
+        encryptor,
+        ...bells,
+      });
+    });
   }
 
   #watchTun(tun: TunQueues): void {

@@ -1,13 +1,13 @@
 /**
  * The encryptor: seals and opens whole batches. The same code runs inside a lane (`InlineStage`) or
- * in a worker of its own behind two rings (`RingStage` on the lane's side, `serveRings` on the
- * worker's). A batch that went in comes out in the same order, so no flow is ever reordered.
+ * in workers of its own, several of which share the lane's queue (`WorkerStage` on the lane's side,
+ * `serveBatch` on a worker's). Batches come out in the order in which they went in, so no flow is
+ * ever reordered.
  */
 import type { PacketAead } from "../crypto/packet_aead.ts";
-import { invariant } from "../base/invariant.ts";
-import { Ring } from "../memory/ring.ts";
 import type { Doorbell } from "../memory/doorbell.ts";
 import type { Slab } from "../memory/slab.ts";
+import type { TicketQueue } from "../memory/ticket_queue.ts";
 import {
   KEYPAIR_RECEIVE_KEY,
   KEYPAIR_SEND_KEY,
@@ -130,68 +130,51 @@ export class InlineStage implements CryptoStage {
   }
 }
 
-/** The lane's side of a stage in another worker. The rings have a slot for every batch. */
-export class RingStage implements CryptoStage {
-  readonly #i32: Int32Array;
-
-  constructor(
-    slab: Slab,
-    readonly submitted: Ring,
-    readonly completed: Ring,
-    readonly encryptorBell: Doorbell,
-  ) {
-    this.#i32 = slab.i32;
-  }
+/** The lane's side of a stage in other workers. The queue has a slot for every batch. */
+export class WorkerStage implements CryptoStage {
+  /** `bells` are those of the encryptors. */
+  constructor(readonly queue: TicketQueue, readonly bells: readonly Doorbell[]) {}
 
   submit(batch: number): void {
-    pushBatch(this.#i32, this.submitted, batch);
-    this.encryptorBell.ring();
+    this.queue.submit(batch);
+    this.#wakeOne();
   }
 
   takeCompleted(): number {
-    return popBatch(this.#i32, this.completed);
+    return this.queue.take();
   }
 
   hasCompleted(): boolean {
-    return this.completed.peek() >= 0;
+    return this.queue.isOldestDone();
   }
 
-  /** The encryptor looks at `LaneWord.KeyGeneration` whenever it wakes. */
+  /** An encryptor looks at `LaneWord.KeyGeneration` before each batch and when it wakes. */
   forgetKeys(): void {
-    this.encryptorBell.ring();
+    for (let i = 0; i < this.bells.length; i++) this.bells[i].ring();
+  }
+
+  /**
+   * Wakes an encryptor when more batches wait than encryptors are awake: each of these takes one as
+   * soon as it has done its own, which is sooner than another wakes up.
+   */
+  #wakeOne(): void {
+    const { bells } = this;
+    let awake = 0, sleeper = -1;
+    for (let i = bells.length - 1; i >= 0; i--) {
+      if (bells[i].isAsleep) sleeper = i;
+      else awake++;
+    }
+    if (sleeper >= 0 && this.queue.unclaimed > awake) bells[sleeper].ring();
   }
 }
 
-/** The encryptor worker's side: does all that waits and returns how many batches that were. */
-export function serveRings(
-  slab: Slab,
-  encryptor: Encryptor,
-  submitted: Ring,
-  completed: Ring,
-  laneBell: Doorbell,
-): number {
-  let served = 0;
-  for (;;) {
-    const batch = popBatch(slab.i32, submitted);
-    if (batch < 0) return served;
-    encryptor.process(batch);
-    pushBatch(slab.i32, completed, batch);
-    laneBell.ring();
-    served++;
-  }
-}
-
-function pushBatch(i32: Int32Array, ring: Ring, batch: number): void {
-  const at = ring.claim();
-  invariant(at >= 0, "a batch ring has a slot for every batch");
-  i32[at >> 2] = batch;
-  ring.publish();
-}
-
-function popBatch(i32: Int32Array, ring: Ring): number {
-  const at = ring.peek();
-  if (at < 0) return -1;
-  const batch = i32[at >> 2];
-  ring.release();
-  return batch;
+/** An encryptor worker's side: does one batch, if one waits; how many messages that were. */
+export function serveBatch(encryptor: Encryptor, queue: TicketQueue, laneBell: Doorbell): number {
+  const slot = queue.claim();
+  if (slot < 0) return 0;
+  const batch = queue.value(slot);
+  const messages = encryptor.batches.word(batch, BatchWord.Count);
+  encryptor.process(batch);
+  if (queue.complete(slot)) laneBell.ring();
+  return messages;
 }

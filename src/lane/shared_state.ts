@@ -6,6 +6,7 @@ import { Mailbox, mailboxBytes } from "../memory/mailbox.ts";
 import { Ring, ringBytes } from "../memory/ring.ts";
 import { DOORBELL_BYTES } from "../memory/doorbell.ts";
 import { RegionAllocator, type Slab } from "../memory/slab.ts";
+import { ticketQueueBytes } from "../memory/ticket_queue.ts";
 import { FILTER_BYTES } from "../nat/filter.ts";
 import { NAT_COPY_BYTES, natTableBytes } from "../nat/nat_table.ts";
 import { allowedIpsBytes } from "../tables/allowed_ips.ts";
@@ -17,6 +18,7 @@ import { type BatchPlan, BatchTable, planBatches } from "./batch.ts";
 import { LANE_COUNTERS_BYTES, LaneCounters } from "./counters.ts";
 import { FLOW_STATISTICS_BYTES } from "./flow_statistics.ts";
 import { PACKET_AEAD_SCRATCH_BYTES } from "../crypto/aead_scratch.ts";
+import { type EncryptorPlan, planEncryptor } from "./encryptor_state.ts";
 import { type HandoverPlan, planHandover } from "./handover.ts";
 import { TUN_READ_BYTES } from "./limits.ts";
 import { STAGING_BYTES } from "./staging.ts";
@@ -99,16 +101,17 @@ export interface LanePlan {
   readonly commandsAt: number;
   readonly handshakesAt: number;
   readonly bellAt: number;
-  readonly encryptorBellAt: number;
-  readonly submittedAt: number;
-  readonly completedAt: number;
+  /** The queue of batches for encryptor workers. */
+  readonly ticketsAt: number;
+  /** Encryptor workers of the lane; none: it seals and opens itself. */
+  readonly encryptors: readonly EncryptorPlan[];
   readonly tunReadAt: number;
   readonly stagingAt: number;
   /** Scratch of `TunOutput`. */
   readonly tunOutputAt: number;
   /** Scratch for GRO output vectors and for the message headers of system calls. */
   readonly scratchAt: number;
-  /** Scratch of the packet AEAD, wherever the stage runs. */
+  /** Scratch of the packet AEAD of a stage inside the lane. */
   readonly aeadScratchAt: number;
   readonly batches: BatchPlan;
   /** What goes to other lanes; null where there are none. */
@@ -130,7 +133,8 @@ export interface SharedPlan {
   readonly keypairCapacity: number;
   readonly prefixNodeCapacity: number;
   readonly indexSecret: number;
-  readonly batchRingSlots: number;
+  /** Slots of a queue that has room for all batches of a lane. */
+  readonly batchSlots: number;
   readonly peersAt: number;
   readonly keypairsAt: number;
   readonly epochsAt: number;
@@ -163,6 +167,8 @@ export const MAIN_SCRATCH_SYSCALLS = 4096;
 /** How large a node may become. */
 export interface PlanOptions {
   readonly lanes: number;
+  /** Encryptor workers of each lane; 0, the default, for a stage inside the lane. */
+  readonly encryptors?: number;
   /** Peers that can exist at once. */
   readonly peerCapacity?: number;
   /** Nodes of the allowed-IPs tries: at most two per prefix. */
@@ -183,13 +189,13 @@ export function planShared(options: PlanOptions): SharedPlan {
   const keypairCapacity = Math.min(peerCapacity * 4, KEYPAIR_CAPACITY_MAX);
   const prefixNodeCapacity = options.prefixNodeCapacity ?? 1_048_576;
   const batchCount = options.sealBatches + options.openBatches;
-  const batchRingSlots = 2 ** Math.ceil(Math.log2(batchCount));
+  const batchSlots = 2 ** Math.ceil(Math.log2(batchCount));
   const shared = {
     peerCapacity,
     keypairCapacity,
     prefixNodeCapacity,
     indexSecret: options.indexSecret,
-    batchRingSlots,
+    batchSlots,
     peersAt: regions.reserve(peerTableBytes(peerCapacity)),
     keypairsAt: regions.reserve(keypairTableBytes(keypairCapacity)),
     epochsAt: regions.reserve(epochBytes(options.lanes)),
@@ -204,7 +210,7 @@ export function planShared(options: PlanOptions): SharedPlan {
   };
   const lanes: LanePlan[] = [];
   for (let lane = 0; lane < options.lanes; lane++) {
-    lanes.push(planLane(regions, options, peerCapacity, batchRingSlots));
+    lanes.push(planLane(regions, options, peerCapacity, batchSlots));
   }
   return { ...shared, lanes, byteLength: regions.byteLength };
 }
@@ -213,7 +219,7 @@ function planLane(
   regions: RegionAllocator,
   options: PlanOptions,
   peerCapacity: number,
-  batchRingSlots: number,
+  batchSlots: number,
 ): LanePlan {
   return {
     blockAt: regions.reserve(LANE_BLOCK_BYTES),
@@ -222,9 +228,8 @@ function planLane(
     commandsAt: regions.reserve(mailboxBytes(peerCapacity)),
     handshakesAt: regions.reserve(ringBytes(HANDSHAKE_SLOTS, HANDSHAKE_SLOT_BYTES)),
     bellAt: regions.reserve(DOORBELL_BYTES),
-    encryptorBellAt: regions.reserve(DOORBELL_BYTES),
-    submittedAt: regions.reserve(ringBytes(batchRingSlots, 4)),
-    completedAt: regions.reserve(ringBytes(batchRingSlots, 4)),
+    ticketsAt: regions.reserve(ticketQueueBytes(batchSlots)),
+    encryptors: Array.from({ length: options.encryptors ?? 0 }, () => planEncryptor(regions)),
     tunReadAt: regions.reserve(TUN_READ_BYTES),
     stagingAt: regions.reserve(STAGING_BYTES),
     tunOutputAt: regions.reserve(TUN_OUTPUT_SCRATCH_BYTES),

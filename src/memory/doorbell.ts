@@ -35,6 +35,11 @@ export class Doorbell {
     Atomics.store(this.#i32, this.#word, AWAKE);
   }
 
+  /** Other side: whether a ring would wake the owner. */
+  get isAsleep(): boolean {
+    return Atomics.load(this.#i32, this.#word) === ASLEEP;
+  }
+
   /** Other side: wakes the owner if it sleeps. */
   ring(): void {
     if (Atomics.compareExchange(this.#i32, this.#word, ASLEEP, AWAKE) === ASLEEP) this.#signal();

@@ -166,7 +166,7 @@ export class InlineNode {
       keypairs,
       options.makeAead(slab, plan.lanes[0].aeadScratchAt),
     );
-    const stage = new InlineStage(encryptor, plan.batchRingSlots + 1);
+    const stage = new InlineStage(encryptor, plan.batchSlots + 1);
     return new Lane({
       lane: 0,
       slab,

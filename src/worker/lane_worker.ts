@@ -7,7 +7,7 @@ import { TunQueue } from "../../ffi/tun.ts";
 import { UdpSocketPair } from "../../ffi/udp.ts";
 import { selectPacketAead } from "../crypto/select.ts";
 import { instantiateKernels, type Kernels } from "../kernels/kernels.ts";
-import { type CryptoStage, Encryptor, InlineStage, RingStage } from "../lane/encryptor.ts";
+import { type CryptoStage, Encryptor, InlineStage, WorkerStage } from "../lane/encryptor.ts";
 import { LaneCounters } from "../lane/counters.ts";
 import { Handover } from "../lane/handover.ts";
 import { Lane, Ready } from "../lane/lane.ts";
@@ -21,8 +21,8 @@ import {
 } from "../lane/shared_state.ts";
 import { QueueChoice } from "../lane/queue_choice.ts";
 import { Doorbell } from "../memory/doorbell.ts";
-import { Ring } from "../memory/ring.ts";
 import { attachSlab, type Slab } from "../memory/slab.ts";
+import { TicketQueue } from "../memory/ticket_queue.ts";
 import { makeFault } from "./faults.ts";
 import { LaneStack } from "./lane_stack.ts";
 import type { LaneStart, WorkerMessage } from "./messages.ts";
@@ -39,7 +39,7 @@ const FINISH_MS = 200;
 export function runLane(start: LaneStart, post: (message: WorkerMessage) => void): void {
   const host = new LaneHost(start);
   post({ type: "running", aead: host.aeadName });
-  host.run(makeFault(start.fault, "lane"));
+  host.run(makeFault(start.fault, "lane", start.lane));
   post({ type: "stopped" });
 }
 
@@ -231,24 +231,25 @@ function makeHandover({ lane, plan, laneBellFds }: LaneStart, slab: Slab): Hando
   return lanes.length === 0 ? undefined : new Handover(slab, lanes, lane);
 }
 
-/** The stage inside the lane, or the lane's end of the rings to the encryptor worker. */
+/** The stage inside the lane, or the lane's end of the queue for its encryptor workers. */
 function makeStage(
   start: LaneStart,
   slab: Slab,
   kernels: Kernels,
 ): { stage: CryptoStage; aeadName: string } {
   const plan = start.plan.lanes[start.lane];
-  const slots = start.plan.batchRingSlots;
-  if (start.encryptorBellFd < 0) {
+  const slots = start.plan.batchSlots;
+  if (start.encryptorBellFds.length === 0) {
     const { aead } = selectPacketAead(slab, kernels, plan.aeadScratchAt);
     const { keypairs } = new SharedTables(slab, start.plan);
     const { batches } = new LaneChannels(slab, start.plan, plan);
     const encryptor = new Encryptor(slab, batches, keypairs, aead);
     return { stage: new InlineStage(encryptor, slots + 1), aeadName: aead.name };
   }
-  const signal = new EventFd(start.encryptorBellFd);
-  const submitted = new Ring(slab, plan.submittedAt, slots, 4);
-  const completed = new Ring(slab, plan.completedAt, slots, 4);
-  const bell = new Doorbell(slab, plan.encryptorBellAt, () => signal.signal());
-  return { stage: new RingStage(slab, submitted, completed, bell), aeadName: "" };
+  const bells = plan.encryptors.map(({ bellAt }, i) => {
+    const signal = new EventFd(start.encryptorBellFds[i]);
+    return new Doorbell(slab, bellAt, () => signal.signal());
+  });
+  const queue = new TicketQueue(slab, plan.ticketsAt, slots);
+  return { stage: new WorkerStage(queue, bells), aeadName: "" };
 }

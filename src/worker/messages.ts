@@ -19,8 +19,8 @@ export interface LaneStart extends CommonStart {
   /** The bells of all lanes, by number. */
   readonly laneBellFds: readonly number[];
   readonly mainBellFd: number;
-  /** -1: the encryptor stage runs inside the lane. */
-  readonly encryptorBellFd: number;
+  /** The bells of the lane's encryptors; empty when the stage runs inside the lane. */
+  readonly encryptorBellFds: readonly number[];
   readonly limits: SessionLimits;
   readonly sendMessagesMax: number;
   readonly tunOffload: { vnetHeaders: boolean; tcp: boolean; udp: boolean };
@@ -30,6 +30,8 @@ export interface LaneStart extends CommonStart {
 export interface EncryptorStart extends CommonStart {
   readonly role: "encryptor";
   readonly lane: number;
+  /** Which of the lane's encryptors it is. */
+  readonly encryptor: number;
   readonly laneBellFd: number;
   readonly encryptorBellFd: number;
 }

@@ -492,7 +492,7 @@ Deno.test("every error of a file is reported at once, and one bad line yields no
     "f:7:14: error: AllowedIPs: expected an address such as 10.0.0.1/24 or fd00::1/64, found `1`",
     "f:9:11: error: Offload: expected one of no-udp-gso, no-udp-gro, no-tun-tso, no-tun-uso, " +
     "no-tun-gro, no-netstack-gso, found `no-upd-gso`; did you mean `no-udp-gso`?",
-    "f:10:14: error: Encryptors: expected a number from 0 to 64, found `65`",
+    "f:10:14: error: Encryptors: expected `auto` or a number from 0 to 16, found `65`",
   ]);
 });
 

@@ -6,6 +6,7 @@ export const REPORT: NodeReport = {
   uptimeMs: 61_234,
   cipher: "openssl-composed",
   encryptors: 1,
+  encryptorWork: [{ batches: 12, messages: 345 }],
   mtu: 1420,
   offloads: new Map([["udp-gso", "on"], ["tun-uso", "off"], ["tun-gro", "fallback"]]),
   counters: new Map([

@@ -96,6 +96,7 @@ Deno.test("a process of ours tells of its data plane, its rates and friendly nam
     uptime: 61.234,
     cipher: "openssl-composed",
     encryptors: 1,
+    encryptorWork: [{ batches: 12, messages: 345 }],
     mtu: 1420,
     offloads: { "udp-gso": "on", "tun-uso": "off", "tun-gro": "fallback" },
     counters: { TunReads: 10, TunReadPackets: 425, UdpSends: 10, UdpSendMessages: 400 },

@@ -31,6 +31,7 @@ function report(drops: number): NodeReport {
     uptimeMs: 3_700_000,
     cipher: "openssl-composed",
     encryptors: 0,
+    encryptorWork: [],
     mtu: 1420,
     offloads: new Map(),
     counters: new Map([["TunReads", 10], ["TunReadPackets", 425]]),

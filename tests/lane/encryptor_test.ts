@@ -1,30 +1,40 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { type CryptoStage, InlineStage, RingStage, serveRings } from "../../src/lane/encryptor.ts";
+import {
+  type CryptoStage,
+  InlineStage,
+  serveBatch,
+  WorkerStage,
+} from "../../src/lane/encryptor.ts";
 import { Doorbell } from "../../src/memory/doorbell.ts";
-import { Ring } from "../../src/memory/ring.ts";
+import { TicketQueue } from "../../src/memory/ticket_queue.ts";
 import { ipPart, tcpSuperPacket4, udpPacket4 } from "../sim/packets.ts";
 import { concat, type FixtureOptions, inner, LaneFixture, OWN } from "./lane_fixture.ts";
 
-/** A ring stage whose worker works when `serve` is called. */
-function ringFixture(options: FixtureOptions = {}) {
+/** A stage with one worker, which works when `serve` is called. */
+function workerFixture(options: FixtureOptions = {}) {
   let serve = (): number => 0;
   let isSubmitted = false;
   const fixture: LaneFixture = new LaneFixture({
     ...options,
+    encryptors: 1,
     makeStage: (encryptor, _slots, slab, plan): CryptoStage => {
       const lane = plan.lanes[0];
-      const submitted = new Ring(slab, lane.submittedAt, plan.batchRingSlots, 4);
-      const completed = new Ring(slab, lane.completedAt, plan.batchRingSlots, 4);
-      const encryptorBell = new Doorbell(slab, lane.encryptorBellAt, () => isSubmitted = true);
+      const queue = new TicketQueue(slab, lane.ticketsAt, plan.batchSlots);
+      const encryptorBell = new Doorbell(
+        slab,
+        lane.encryptors[0].bellAt,
+        () => isSubmitted = true,
+      );
       const laneBell = new Doorbell(slab, lane.bellAt, () => {});
       encryptorBell.willSleep();
       serve = () => {
         isSubmitted = false;
-        const served = serveRings(slab, encryptor, submitted, completed, laneBell);
+        let served = 0;
+        while (serveBatch(encryptor, queue, laneBell) > 0) served++;
         encryptorBell.willSleep();
         return served;
       };
-      return new RingStage(slab, submitted, completed, encryptorBell);
+      return new WorkerStage(queue, [encryptorBell]);
     },
   });
   return { fixture, serve: () => serve(), wasRung: () => isSubmitted };
@@ -64,7 +74,7 @@ function exchange(fixture: LaneFixture, pump: () => void): void {
 Deno.test("a stage beside the lane does exactly what the stage inside it does", () => {
   const inside = new LaneFixture();
   exchange(inside, () => {});
-  const beside = ringFixture();
+  const beside = workerFixture();
   exchange(beside.fixture, () => beside.serve());
   const all = inside.udp.messages;
   assert(all.length > 100);
@@ -78,7 +88,7 @@ Deno.test("a stage beside the lane does exactly what the stage inside it does", 
 });
 
 Deno.test("the worker beside the lane is rung once until it sleeps again", () => {
-  const { fixture, serve, wasRung } = ringFixture();
+  const { fixture, serve, wasRung } = workerFixture();
   fixture.addPeer(0);
   fixture.addKeypair(0);
   assert(!wasRung());
@@ -91,7 +101,7 @@ Deno.test("the worker beside the lane is rung once until it sleeps again", () =>
 });
 
 Deno.test("while every batch is in the stage the TUN and the sockets are left alone", () => {
-  const { fixture, serve } = ringFixture({ sealBatches: 2, openBatches: 2 });
+  const { fixture, serve } = workerFixture({ sealBatches: 2, openBatches: 2 });
   fixture.addPeer(0);
   const keypair = fixture.addKeypair(0);
   for (let i = 0; i < 10; i++) {

@@ -135,6 +135,8 @@ export interface FixtureOptions {
   readonly lanes?: number;
   readonly sealBatches?: number;
   readonly openBatches?: number;
+  /** Encryptors in the plan; `makeStage` has to make a stage of them. */
+  readonly encryptors?: number;
   readonly sendMessagesMax?: number;
   readonly mtu?: number;
   readonly limits?: Partial<SessionLimits>;
@@ -192,6 +194,7 @@ export class LaneFixture {
       lanes: count,
       sealBatches: options.sealBatches ?? 8,
       openBatches: options.openBatches ?? 4,
+      encryptors: options.encryptors,
       peerCapacity: PEERS,
       prefixNodeCapacity: 256,
       indexSecret: 0x1234567,
@@ -223,7 +226,7 @@ export class LaneFixture {
 
   #makeLane(lane: number, options: FixtureOptions): Lane {
     const { slab, plan } = this;
-    const slots = plan.batchRingSlots + 1;
+    const slots = plan.batchSlots + 1;
     const encryptor = this.encryptors[lane];
     const made = new Lane({
       lane,

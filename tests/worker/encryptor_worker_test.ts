@@ -1,9 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { Epoll, EPOLLIN } from "../../ffi/epoll.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
-import { RingStage } from "../../src/lane/encryptor.ts";
+import { WorkerStage } from "../../src/lane/encryptor.ts";
+import { EncryptorState } from "../../src/lane/encryptor_state.ts";
+import { LaneWord } from "../../src/lane/shared_state.ts";
 import { Doorbell } from "../../src/memory/doorbell.ts";
-import { Ring } from "../../src/memory/ring.ts";
+import { TicketQueue } from "../../src/memory/ticket_queue.ts";
 import type { WorkerMessage } from "../../src/worker/messages.ts";
 import { spawnWorker } from "../../src/worker/spawn.ts";
 import { ipPart, tcpSuperPacket4, udpPacket4 } from "../sim/packets.ts";
@@ -12,36 +14,44 @@ import { concat, counterOf, inner, LaneFixture, OWN } from "../lane/lane_fixture
 /** Far longer than any batch takes: a wait that lasts so long has missed its wake-up. */
 const LOST_WAKE_UP_MS = 5000;
 
-/** A lane in this thread whose encryptor runs in a worker, as the program starts it. */
-async function startPair() {
-  const laneSignal = new EventFd(), encryptorSignal = new EventFd();
+/** A lane in this thread whose encryptors run in workers, as the program starts them. */
+async function startLane(encryptors: number) {
+  const laneSignal = new EventFd();
+  const signals = Array.from({ length: encryptors }, () => new EventFd());
   const fixture = new LaneFixture({
+    encryptors,
     makeStage: (_encryptor, _slots, slab, plan) => {
       const lane = plan.lanes[0];
-      return new RingStage(
-        slab,
-        new Ring(slab, lane.submittedAt, plan.batchRingSlots, 4),
-        new Ring(slab, lane.completedAt, plan.batchRingSlots, 4),
-        new Doorbell(slab, lane.encryptorBellAt, () => encryptorSignal.signal()),
+      return new WorkerStage(
+        new TicketQueue(slab, lane.ticketsAt, plan.batchSlots),
+        lane.encryptors.map(({ bellAt }, i) =>
+          new Doorbell(slab, bellAt, () => signals[i].signal())
+        ),
       );
     },
   });
-  const running = Promise.withResolvers<void>();
-  const worker = spawnWorker("encryptor0", {
-    role: "encryptor",
-    lane: 0,
-    memory: fixture.slab.memory,
-    plan: fixture.plan,
-    laneBellFd: laneSignal.fd,
-    encryptorBellFd: encryptorSignal.fd,
-    fault: "",
-  }, {
-    onMessage: (message: WorkerMessage) => {
-      if (message.type === "running") running.resolve();
-    },
-    onError: (message) => running.reject(new Error(message)),
-  });
-  await running.promise;
+  const workers = await Promise.all(signals.map(async ({ fd }, encryptor) => {
+    const running = Promise.withResolvers<void>();
+    const worker = spawnWorker(`encryptor${encryptor}`, {
+      role: "encryptor",
+      lane: 0,
+      encryptor,
+      memory: fixture.slab.memory,
+      plan: fixture.plan,
+      laneBellFd: laneSignal.fd,
+      encryptorBellFd: fd,
+      fault: "",
+    }, {
+      onMessage: (message: WorkerMessage) => {
+        if (message.type === "running") running.resolve();
+      },
+      onError: (message) => running.reject(new Error(message)),
+    });
+    await running.promise;
+    return worker;
+  }));
+  const states = fixture.plan.lanes[0].encryptors
+    .map((plan) => new EncryptorState(fixture.slab, plan));
   const epoll = new Epoll();
   epoll.add(laneSignal.fd, EPOLLIN, 0);
   const bell = new Doorbell(
@@ -65,26 +75,23 @@ async function startPair() {
     }
   };
   const stop = () => {
-    worker.terminate();
-    // It sits in epoll_wait, where only an event reaches it.
-    encryptorSignal.signal();
+    for (const worker of workers) worker.terminate();
+    // They sit in epoll_wait, where only an event reaches them.
+    for (const signal of signals) signal.signal();
     epoll.close();
   };
-  return { fixture, settle, stop };
+  return { fixture, states, settle, stop };
 }
 
-Deno.test({
-  name: "a lane and an encryptor in two threads never miss a wake-up, and seal and open right",
-  sanitizeResources: false,
-  sanitizeOps: false,
-  fn: async () => {
-    const { fixture, settle, stop } = await startPair();
+for (const encryptors of [1, 3]) {
+  threadTest(`a lane and ${encryptors} encryptors in threads never miss a wake-up`, async () => {
+    const { fixture, states, settle, stop } = await startLane(encryptors);
     try {
       fixture.addPeer(0);
       const keypair = fixture.addKeypair(0);
       let counter = 0, sent = 0;
       for (let round = 0; round < 1500; round++) {
-        // From single packets, after which both sides fall asleep, to more than all batches hold.
+        // From single packets, after which all sides fall asleep, to more than all batches hold.
         const count = round % 10 === 0 ? 60 : 1;
         for (let i = 0; i < (round % 7 === 0 ? 3 : 1); i++) {
           fixture.tun.fromHost.push(
@@ -105,8 +112,31 @@ Deno.test({
       });
       const delivered = concat(fixture.tun.toHost);
       assertEquals(delivered.length, counter * (10 + 28 + 84));
+      // A worker counts a batch after it has given it back: the last one may not be in it.
+      const messages = states.reduce((sum, state) => sum + state.messages, 0);
+      assert(messages > sent + counter - 64 * encryptors && messages <= sent + counter);
     } finally {
       stop();
     }
-  },
+  });
+}
+
+threadTest("encryptors forget wiped keys at once, those that sleep too", async () => {
+  const { fixture, states, stop } = await startLane(3);
+  try {
+    fixture.channels.setWord(LaneWord.KeyGeneration, 7);
+    fixture.lane.context.stage.forgetKeys();
+    const endMs = Date.now() + LOST_WAKE_UP_MS;
+    while (states.some(({ keyGeneration }) => keyGeneration !== 7)) {
+      assert(Date.now() < endMs, "one of them still holds keys");
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  } finally {
+    stop();
+  }
 });
+
+/** Workers outlive the test by the time that they need to end. */
+function threadTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name, sanitizeResources: false, sanitizeOps: false, fn });
+}
