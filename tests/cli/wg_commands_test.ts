@@ -11,6 +11,7 @@ const KINDS: readonly Kind[] = ["longhaul", "wireguard-go", "boringtun"];
 const PROGRAMS: Record<Kind, string[]> = {
   longhaul: [],
   "longhaul with an encryptor": [],
+  "longhaul with three encryptors": [],
   "wireguard-go": ["wireguard-go"],
   boringtun: ["boringtun-cli"],
 };

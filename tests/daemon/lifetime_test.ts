@@ -7,7 +7,11 @@ import { assertPing, Background, pingUntilAnswered } from "../netns/traffic.ts";
 import { configureSide, peerOf } from "../netns/pair.ts";
 import { newKeyPair } from "../netns/wg.ts";
 
-const KINDS: readonly Kind[] = ["longhaul", "longhaul with an encryptor"];
+const KINDS: readonly Kind[] = [
+  "longhaul",
+  "longhaul with an encryptor",
+  "longhaul with three encryptors",
+];
 const socketPath = (name: string) => `/var/run/wireguard/${name}.sock`;
 
 function exists(path: string): boolean {

@@ -15,11 +15,17 @@ const CRASHES: readonly Fault[] = [
   { kind: "longhaul", fault: "lane:crash", message: /lane0.*crash/ },
   { kind: "longhaul with an encryptor", fault: "lane:crash", message: /lane0.*crash/ },
   { kind: "longhaul with an encryptor", fault: "encryptor:crash", message: /encryptor0.*crash/ },
+  {
+    kind: "longhaul with three encryptors",
+    fault: "encryptor0:crash",
+    message: /encryptor0.*crash/,
+  },
 ];
 const HANGS: readonly Fault[] = [
   { kind: "longhaul", fault: "lane:hang", message: /lane 0 has not moved/ },
   { kind: "longhaul with an encryptor", fault: "lane:hang", message: /lane 0 has not moved/ },
   { kind: "longhaul with an encryptor", fault: "encryptor:hang", message: /has not moved/ },
+  { kind: "longhaul with three encryptors", fault: "encryptor0:hang", message: /has not moved/ },
 ];
 
 let pairs = 0;
@@ -72,6 +78,7 @@ const DELAYS: readonly { kind: Kind; fault: string }[] = [
   { kind: "longhaul", fault: "lane:delay" },
   { kind: "longhaul with an encryptor", fault: "lane:delay" },
   { kind: "longhaul with an encryptor", fault: "encryptor:delay" },
+  { kind: "longhaul with three encryptors", fault: "encryptor:delay" },
 ];
 for (const { kind, fault } of DELAYS) {
   nodeTest(`hazard 38: ${fault} of 100 ms loses nothing (${kind})`, async (net) => {

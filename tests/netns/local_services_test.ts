@@ -100,7 +100,7 @@ serviceTest(
   },
 );
 
-for (const setting of ["Encryptors = 1", "Offload = no-udp-gso, no-udp-gro"]) {
+for (const setting of ["Encryptors = 1", "Encryptors = 2", "Offload = no-udp-gso, no-udp-gro"]) {
   serviceTest(
     `streams are exact with ${setting}`,
     ["LocalServices = 8000:127.0.0.1:9000, 9001", setting],

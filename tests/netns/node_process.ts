@@ -11,8 +11,15 @@ export const LONGHAUL = Deno.env.get("LONGHAUL_PROGRAM") ??
 // The launcher must not ask npm for a Deno: there is no way out of a test's namespace.
 if (!Deno.env.has("LONGHAUL_DENO")) Deno.env.set("LONGHAUL_DENO", Deno.execPath());
 
-/** The programs that a test can start; for Longhaul with its encryptor in the lane or beside it. */
-export type Kind = "longhaul" | "longhaul with an encryptor" | "wireguard-go" | "boringtun";
+/** Longhaul with its encryptor in the lane, beside it, or with several of them, and how many. */
+const ENCRYPTORS = {
+  "longhaul": "0",
+  "longhaul with an encryptor": "1",
+  "longhaul with three encryptors": "3",
+} as const;
+
+/** The programs that a test can start. */
+export type Kind = keyof typeof ENCRYPTORS | "wireguard-go" | "boringtun";
 
 /** True when the program under test is Longhaul itself, not another one put in its place. */
 export const IS_LONGHAUL = !/wireguard-go|boringtun/.test(LONGHAUL);
@@ -234,7 +241,7 @@ export function programFor(
         argv: [LONGHAUL, "-f", name],
         env: {
           LOG_LEVEL: "verbose",
-          LONGHAUL_ENCRYPTORS: kind === "longhaul" ? "0" : "1",
+          LONGHAUL_ENCRYPTORS: ENCRYPTORS[kind],
         },
       };
   }

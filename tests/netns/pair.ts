@@ -38,6 +38,7 @@ const TOOLS = ["root", "tun", "ip", "nsenter", "ping", "wg", "iperf3"];
 const PROGRAM_OF: Record<Kind, string> = {
   "longhaul": LONGHAUL,
   "longhaul with an encryptor": LONGHAUL,
+  "longhaul with three encryptors": LONGHAUL,
   "wireguard-go": "wireguard-go",
   "boringtun": "boringtun-cli",
 };

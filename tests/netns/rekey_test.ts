@@ -23,8 +23,13 @@ const LOW_LIMITS = {
   LONGHAUL_TEST_REJECT_AFTER_MS: "8000",
 };
 
+/** With several encryptors, so that batches under two keys are in work at once. */
+const THREE_PAIR: Kinds = ["longhaul with three encryptors", "longhaul with three encryptors"];
+
 /** Longhaul begins the first handshake, so it is the one that renews it. */
 const PAIRS = ALL_PAIRS.filter(([first]) => first.startsWith("longhaul"));
+
+const LOADED: readonly Kinds[] = [...OWN_PAIRS, THREE_PAIR];
 
 /** Long enough for two rekeys. */
 const SECONDS = 12;
@@ -59,7 +64,7 @@ Deno.test({
   },
 });
 
-pairTest("a rekey under full load does not stall a transfer", OWN_PAIRS, async (net, kinds) => {
+pairTest("a rekey under full load does not stall a transfer", LOADED, async (net, kinds) => {
   const { a, b } = await connectUp(net, kinds, { env: LOW_LIMITS });
   const first = (await a.node.show()).peers[0].latestHandshake;
   const ends = { client: a.namespace, server: b.namespace, address: b.inner4, seconds: 7 };
