@@ -14,6 +14,7 @@ import {
   type KeypairTable,
 } from "../tables/keypair_table.ts";
 import { DATA_OVERHEAD_BYTES, DATA_PAYLOAD } from "../wire/wireguard.ts";
+import type { EncryptorState } from "./encryptor_state.ts";
 import {
   BatchKind,
   type BatchTable,
@@ -36,6 +37,8 @@ export interface CryptoStage {
   hasCompleted(): boolean;
   /** Wipes the copies of keys that the cipher holds, at once or as soon as it can. */
   forgetKeys(): void;
+  /** Whether a worker of the stage has been awake since the last call and has done nothing. */
+  isStuck(): boolean;
 }
 
 /** Seals and opens batches in the calling worker. */
@@ -128,12 +131,25 @@ export class InlineStage implements CryptoStage {
   forgetKeys(): void {
     this.encryptor.aead.forgetKeys();
   }
+
+  isStuck(): boolean {
+    return false;
+  }
 }
 
 /** The lane's side of a stage in other workers. The queue has a slot for every batch. */
 export class WorkerStage implements CryptoStage {
-  /** `bells` are those of the encryptors. */
-  constructor(readonly queue: TicketQueue, readonly bells: readonly Doorbell[]) {}
+  /** For each encryptor the batches that it had done at the last look, -1 while it sleeps. */
+  readonly #doneBefore: Float64Array;
+
+  /** `bells` and `states` are those of the encryptors. */
+  constructor(
+    readonly queue: TicketQueue,
+    readonly bells: readonly Doorbell[],
+    readonly states: readonly EncryptorState[],
+  ) {
+    this.#doneBefore = new Float64Array(bells.length).fill(-1);
+  }
 
   submit(batch: number): void {
     this.queue.submit(batch);
@@ -151,6 +167,17 @@ export class WorkerStage implements CryptoStage {
   /** An encryptor looks at `LaneWord.KeyGeneration` before each batch and when it wakes. */
   forgetKeys(): void {
     for (let i = 0; i < this.bells.length; i++) this.bells[i].ring();
+  }
+
+  /** One that holds nothing can hang too: it would never take what it was not woken for. */
+  isStuck(): boolean {
+    let isStuck = false;
+    for (let i = 0; i < this.bells.length; i++) {
+      const done = this.bells[i].isAsleep ? -1 : this.states[i].batches;
+      isStuck ||= done >= 0 && done === this.#doneBefore[i];
+      this.#doneBefore[i] = done;
+    }
+    return isStuck;
   }
 
   /**

@@ -60,11 +60,14 @@ export class LaneContext {
     return batch;
   }
 
-  /** Whether the stage has held batches since the last call and completed none of them. */
+  /**
+   * Whether the stage has held batches since the last call and completed none of them, or one of its
+   * workers does not move.
+   */
   isStageStuck(): boolean {
     const isStuck = !this.isStageEmpty && this.#completedBefore === this.#epochTail;
     this.#completedBefore = this.isStageEmpty ? -1 : this.#epochTail;
-    return isStuck;
+    return this.stage.isStuck() || isStuck;
   }
 
   /** Whether the stage holds no batch. */

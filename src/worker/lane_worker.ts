@@ -8,6 +8,7 @@ import { UdpSocketPair } from "../../ffi/udp.ts";
 import { selectPacketAead } from "../crypto/select.ts";
 import { instantiateKernels, type Kernels } from "../kernels/kernels.ts";
 import { type CryptoStage, Encryptor, InlineStage, WorkerStage } from "../lane/encryptor.ts";
+import { EncryptorState } from "../lane/encryptor_state.ts";
 import { LaneCounters } from "../lane/counters.ts";
 import { Handover } from "../lane/handover.ts";
 import { Lane, Ready } from "../lane/lane.ts";
@@ -251,5 +252,6 @@ function makeStage(
     return new Doorbell(slab, bellAt, () => signal.signal());
   });
   const queue = new TicketQueue(slab, plan.ticketsAt, slots);
-  return { stage: new WorkerStage(queue, bells), aeadName: "" };
+  const states = plan.encryptors.map((encryptor) => new EncryptorState(slab, encryptor));
+  return { stage: new WorkerStage(queue, bells, states), aeadName: "" };
 }

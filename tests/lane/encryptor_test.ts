@@ -5,6 +5,7 @@ import {
   serveBatch,
   WorkerStage,
 } from "../../src/lane/encryptor.ts";
+import { EncryptorState } from "../../src/lane/encryptor_state.ts";
 import { Doorbell } from "../../src/memory/doorbell.ts";
 import { TicketQueue } from "../../src/memory/ticket_queue.ts";
 import { ipPart, tcpSuperPacket4, udpPacket4 } from "../sim/packets.ts";
@@ -34,7 +35,9 @@ function workerFixture(options: FixtureOptions = {}) {
         encryptorBell.willSleep();
         return served;
       };
-      return new WorkerStage(queue, [encryptorBell]);
+      return new WorkerStage(queue, [encryptorBell], [
+        new EncryptorState(slab, lane.encryptors[0]),
+      ]);
     },
   });
   return { fixture, serve: () => serve(), wasRung: () => isSubmitted };
@@ -152,6 +155,10 @@ class HoldingStage implements CryptoStage {
   }
 
   forgetKeys(): void {}
+
+  isStuck(): boolean {
+    return false;
+  }
 }
 
 function holdingFixture() {

@@ -7,6 +7,8 @@ import { concat, counterOf, inner, LaneFixture, OWN, receiverOf } from "./lane_f
 import { VirtualEncryptors } from "./virtual_encryptors.ts";
 
 const US_PER_BATCH = 30;
+/** Segments of 1,300 bytes that fill a send, so that no two super-packets share one. */
+const SEND_FULL = 45;
 
 interface Options {
   readonly encryptors: number;
@@ -34,10 +36,10 @@ function newLane({ encryptors, durationUs = () => US_PER_BATCH, batches = 16 }: 
 type TestLane = Pick<ReturnType<typeof newLane>, "fixture" | "keypairs">;
 
 /** One piece of traffic: a super-packet out and a run of messages in, for one of the peers. */
-function offer({ fixture, keypairs }: TestLane, round: number, size: number): void {
+function offer({ fixture, keypairs }: TestLane, round: number, size: number, segments = 5): void {
   const peer = round % 2;
   fixture.tun.fromHost.push(
-    tcpSuperPacket4(OWN, inner(peer), new Uint8Array(size * 5).fill(round), size),
+    tcpSuperPacket4(OWN, inner(peer), new Uint8Array(size * segments).fill(round), size),
   );
   const run = Array.from({ length: 4 }, (_, i) => {
     const packet = udpPacket4(inner(peer), OWN, new Uint8Array(84).fill(round + i));
@@ -86,7 +88,10 @@ for (let seed = 1; seed <= 6; seed++) {
     const delivered = ({ fixture }: TestLane) => concat(fixture.tun.toHost);
     assertEquals(delivered(lane), delivered(inside));
     assertEquals(lane.fixture.dropped(DropReason.Replayed), 0);
-    assert(lane.virtual.workers.every(({ batches }) => batches > 10), "all of them have worked");
+    assert(
+      lane.virtual.workers.every(({ state }) => state.batches > 10),
+      "all of them have worked",
+    );
   });
 }
 
@@ -105,7 +110,7 @@ Deno.test("an encryptor that stalls stops intake when all batches are behind it,
     durationUs: (i) => i === 0 && isStalled ? 100_000 : US_PER_BATCH,
   });
   const { fixture, virtual } = lane;
-  for (let round = 0; round < 40; round++) offer(lane, round, 1000);
+  for (let round = 0; round < 40; round++) offer(lane, round, 1300, SEND_FULL);
   for (let i = 0; i < 100; i++) {
     fixture.run();
     virtual.run(500);
@@ -120,7 +125,7 @@ Deno.test("an encryptor that stalls stops intake when all batches are behind it,
     virtual.run(500);
     fixture.run();
   }
-  assertEquals(fixture.udp.messages.length, 40 * 5);
+  assertEquals(fixture.udp.messages.length, 40 * SEND_FULL);
   assertInOrder(lane);
   assertEquals([fixture.tun.fromHost.length, fixture.udp.arrivals.length], [0, 0]);
   assertEquals(fixture.dropped(DropReason.Replayed), 0);
@@ -130,11 +135,11 @@ Deno.test("a stall of 100 ms at full speed reorders and drops nothing: the windo
   let stalls = 0;
   const lane = newLane({
     encryptors: 3,
-    durationUs: () => ++stalls % 50 === 0 ? 100_000 : US_PER_BATCH,
+    durationUs: () => ++stalls % 20 === 0 ? 100_000 : US_PER_BATCH,
   });
   const { fixture, virtual } = lane;
-  for (let round = 0; round < 400; round++) {
-    offer(lane, round, 1300);
+  for (let round = 0; round < 100; round++) {
+    offer(lane, round, 1300, SEND_FULL);
     fixture.run();
     virtual.run(20);
   }
@@ -142,8 +147,8 @@ Deno.test("a stall of 100 ms at full speed reorders and drops nothing: the windo
     virtual.run(100_000);
     fixture.run();
   }
-  assert(stalls > 500);
-  assertEquals(fixture.udp.messages.length, 400 * 5);
+  assert(stalls > 100);
+  assertEquals(fixture.udp.messages.length, 100 * SEND_FULL);
   assertInOrder(lane);
   assertEquals(fixture.dropped(DropReason.Replayed), 0);
 });
@@ -164,6 +169,30 @@ Deno.test("one that hangs is told to the watchdog, whatever the others have done
   assert(context.isStageStuck(), "work is done, but none in its turn");
 });
 
+Deno.test("one that hangs with nothing in its hands is told to the watchdog as well", () => {
+  const lane = newLane({ encryptors: 3 });
+  const { fixture, virtual } = lane;
+  const { context } = fixture.lane;
+  const work = (round: number) => {
+    offer(lane, round, 1000);
+    fixture.run();
+    virtual.run(500);
+    fixture.run();
+  };
+  work(0);
+  for (let i = 0; i < 3; i++) assert(!context.isStageStuck(), "all sleep");
+  offer(lane, 1, 1000);
+  fixture.run();
+  virtual.workers[0].hasHung = true;
+  virtual.run(500);
+  for (let round = 2; round < 5; round++) {
+    const isStuck = context.isStageStuck();
+    assert(round === 2 || isStuck, "it is awake and does nothing, the others work");
+    work(round);
+  }
+  assert(fixture.udp.messages.length > 5);
+});
+
 Deno.test("encryptors are woken one by one, as far as there is work for them", () => {
   const { fixture, virtual } = newLane({ encryptors: 3 });
   const send = () => {
@@ -176,13 +205,13 @@ Deno.test("encryptors are woken one by one, as far as there is work for them", (
     fixture.run();
   }
   assertEquals([virtual.wakeUps, virtual.laneWakeUps], [5, 5], "one each time");
-  assertEquals(virtual.workers.map(({ batches }) => batches), [5, 0, 0]);
+  assertEquals(virtual.workers.map(({ state }) => state.batches), [5, 0, 0]);
   for (let i = 0; i < 6; i++) send();
   assertEquals(virtual.wakeUps, 5 + 3, "a backlog wakes them all");
   virtual.run(1000);
   fixture.run();
   assertEquals(fixture.udp.messages.length, 11);
-  assert(virtual.workers.every(({ batches }) => batches > 0));
+  assert(virtual.workers.every(({ state }) => state.batches > 0));
   assert(virtual.laneWakeUps < 11, "the lane is not woken for batches that wait for others");
 });
 

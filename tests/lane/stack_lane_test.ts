@@ -289,6 +289,7 @@ Deno.test("rule 34: an item carries the time when it came in, not when the stage
         },
         hasCompleted: () => isOpen && waiting.length > 0,
         forgetKeys: () => {},
+        isStuck: () => false,
       };
     },
   });

@@ -3,6 +3,7 @@
  * its hands for as long as the test says. They sleep and are woken through their bells.
  */
 import { type Encryptor, WorkerStage } from "../../src/lane/encryptor.ts";
+import { EncryptorState } from "../../src/lane/encryptor_state.ts";
 import type { SharedPlan } from "../../src/lane/shared_state.ts";
 import { Doorbell } from "../../src/memory/doorbell.ts";
 import type { Slab } from "../../src/memory/slab.ts";
@@ -11,10 +12,12 @@ import { TicketQueue } from "../../src/memory/ticket_queue.ts";
 interface Worker {
   readonly bell: Doorbell;
   isAsleep: boolean;
+  /** It never takes a batch any more. */
+  hasHung: boolean;
   /** The slot that it works on, -1 for none, and when it is done. */
   slot: number;
   doneUs: number;
-  batches: number;
+  readonly state: EncryptorState;
 }
 
 export class VirtualEncryptors {
@@ -35,16 +38,21 @@ export class VirtualEncryptors {
   ) {
     const lane = plan.lanes[0];
     this.#queue = new TicketQueue(slab, lane.ticketsAt, plan.batchSlots);
-    for (const { bellAt } of lane.encryptors) {
-      const bell: Doorbell = new Doorbell(slab, bellAt, () => {
+    for (const own of lane.encryptors) {
+      const bell: Doorbell = new Doorbell(slab, own.bellAt, () => {
         this.wakeUps++;
         worker.isAsleep = false;
       });
-      const worker: Worker = { bell, isAsleep: true, slot: -1, doneUs: 0, batches: 0 };
+      const state = new EncryptorState(slab, own);
+      const worker = { bell, state, isAsleep: true, hasHung: false, slot: -1, doneUs: 0 };
       bell.willSleep();
       this.workers.push(worker);
     }
-    this.stage = new WorkerStage(this.#queue, this.workers.map(({ bell }) => bell));
+    this.stage = new WorkerStage(
+      this.#queue,
+      this.workers.map(({ bell }) => bell),
+      this.workers.map(({ state }) => state),
+    );
   }
 
   /** Lets `us` go by. */
@@ -67,7 +75,7 @@ export class VirtualEncryptors {
 
   #takeWork(): void {
     this.workers.forEach((worker, i) => {
-      if (worker.isAsleep || worker.slot >= 0) return;
+      if (worker.isAsleep || worker.hasHung || worker.slot >= 0) return;
       worker.slot = this.#queue.claim();
       if (worker.slot >= 0) worker.doneUs = this.nowUs + this.durationUs(i);
       else {
@@ -86,6 +94,6 @@ export class VirtualEncryptors {
     this.encryptor.process(this.#queue.value(worker.slot));
     if (this.#queue.complete(worker.slot)) this.laneWakeUps++;
     worker.slot = -1;
-    worker.batches++;
+    worker.state.count(1);
   }
 }

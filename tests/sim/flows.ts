@@ -93,6 +93,10 @@ export class DelayedStage implements CryptoStage {
     this.inner.forgetKeys();
   }
 
+  isStuck(): boolean {
+    return this.inner.isStuck();
+  }
+
   /** Batches so far. */
   get submitted(): number {
     return this.#submitted;

@@ -27,6 +27,7 @@ async function startLane(encryptors: number) {
         lane.encryptors.map(({ bellAt }, i) =>
           new Doorbell(slab, bellAt, () => signals[i].signal())
         ),
+        lane.encryptors.map((plan) => new EncryptorState(slab, plan)),
       );
     },
   });
