@@ -14,6 +14,7 @@ import {
   ratioTo,
 } from "../bench/report.ts";
 import { headingOf, headLine, rowLine } from "../bench/table.ts";
+import { chooseEncryptors } from "../config/encryptors.ts";
 import { parseLogLevel, setUpLog } from "../daemon/log_setup.ts";
 import {
   isScreen,
@@ -24,7 +25,7 @@ import {
   writeText,
 } from "../daemon/terminal.ts";
 import type { CommandInput, CommandSpec } from "./command_spec.ts";
-import { chooseEncryptors, UsageError } from "./environment.ts";
+import { UsageError } from "./environment.ts";
 
 const SECONDS_DEFAULT = 20;
 const SECONDS_MIN = 1;
@@ -77,7 +78,7 @@ async function runBench({ flags }: CommandInput): Promise<number> {
   await runLocalBench({
     bed,
     budgetMs: seconds * 1000,
-    encryptors: chooseEncryptors("auto", log),
+    encryptors: chooseEncryptors("auto", navigator.hardwareConcurrency),
     log,
     onBegin: (what) => output.onBegin(what),
     onRow: (row) => {
