@@ -46,6 +46,8 @@ export interface UdpOptions {
   readonly families?: readonly number[];
   /** False: every datagram is received alone. */
   readonly gro?: boolean;
+  /** Whether the sockets are bound to the loopback address: nobody outside reaches them. */
+  readonly loopback?: boolean;
 }
 
 /** The open sockets of one port. */
@@ -107,7 +109,7 @@ function openPair(options: UdpOptions, wantedPort: number, sharePort: boolean): 
       if (fd < 0) throw new SystemCallError(`socket(${familyName(family)})`, -fd);
       if (family === AF_INET) open.v4 = fd;
       else open.v6 = fd;
-      bindAny(fd, family, open.port, sharePort);
+      bindTo(fd, addressFor(family, options.loopback ?? false), open.port, sharePort);
       open.port = localPort(fd);
       open.gro = setUp(fd, family, options) && open.gro;
     }
@@ -123,13 +125,21 @@ function familyName(family: number): string {
   return family === AF_INET ? "AF_INET" : "AF_INET6";
 }
 
-function bindAny(fd: number, family: number, port: number, sharePort: boolean): void {
-  if (family === AF_INET6) setIntOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+/** The local address to bind to: any, or the loopback address. */
+function addressFor(family: number, loopback: boolean): Uint8Array {
+  if (family === AF_INET) return new Uint8Array(loopback ? [127, 0, 0, 1] : [0, 0, 0, 0]);
+  const address = new Uint8Array(16);
+  if (loopback) address[15] = 1;
+  return address;
+}
+
+function bindTo(fd: number, address: Uint8Array, port: number, sharePort: boolean): void {
+  if (address.length === 16) setIntOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
   if (sharePort) setIntOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-  const address = internetAddress(new Uint8Array(family === AF_INET ? 4 : 16), port);
-  const bound = checked(libc().bind(fd, address, address.length));
+  const socketAddress = internetAddress(address, port);
+  const bound = checked(libc().bind(fd, socketAddress, socketAddress.length));
   if (bound >= 0) return;
-  const call = `bind(${family === AF_INET ? "0.0.0.0" : "[::]"}:${port})`;
+  const call = `bind(${address.length === 4 ? address.join(".") : "[::]"}:${port})`;
   throw new SystemCallError(call, -bound, bindFix(-bound, port));
 }
 

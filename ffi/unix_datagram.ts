@@ -22,6 +22,18 @@ const SO_SNDBUF = 7;
 /** What systemd's own library asks for. */
 const SEND_BUFFER_BYTES = 8 * 1024 * 1024;
 
+/**
+ * Two sockets that are connected to each other and keep the bounds of what is written: what one end
+ * writes, the other reads. Non-blocking, not inherited. Throws `SystemCallError`.
+ */
+export function openDatagramPair(): readonly [number, number] {
+  const pair = fixedBytes(8);
+  const type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  orThrow(checked(libc().socketpair(AF_UNIX, type, 0, pair)), "socketpair");
+  const view = new DataView(pair.buffer);
+  return [view.getInt32(0, true), view.getInt32(4, true)];
+}
+
 /** A socket that sends to one address until `close`. */
 export class DatagramSender {
   readonly #fd: number;

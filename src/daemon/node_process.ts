@@ -44,6 +44,7 @@ import type {
 } from "../wireguard/configuration.ts";
 import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
 import { rehearseHandshake } from "../wireguard/rehearsal.ts";
+import { planRehearsals } from "../worker/rehearsal_plan.ts";
 import { type StackConfig, writeStackConfig } from "../worker/stack_config.ts";
 import { planStack, stackBytes } from "../worker/stack_plan.ts";
 import { ClockWatch } from "./clock_watch.ts";
@@ -61,11 +62,8 @@ import { WorkerSet } from "./worker_set.ts";
 const STOP_TIMEOUT_MS = 1000;
 /** Handshakes rehearsed at the start: a few, until the code is compiled. */
 const REHEARSALS = 5;
-/**
- * Buffers of a lane that seals and opens by itself: what it seals in a turn, and as many receives as it
- * makes one item of. Those are many where a peer's datagrams come one by one.
- */
-const INLINE_BATCHES = { sealBatches: 8, openBatches: 32 } as const;
+/** Buffers of a lane that seals and opens: what it seals in a turn, what it makes one item of. */
+const INLINE_BATCHES = { sealBatches: 8, openBatches: 4 } as const;
 /** Beside encryptors there are these, and more for each: what it works on, and what waits for it. */
 const QUEUED_BATCHES = 16;
 const QUEUED_BATCHES_PER_ENCRYPTOR = 8;
@@ -126,6 +124,8 @@ export class NodeProcess implements ConfigurationTarget {
   readonly #options: NodeProcessOptions;
   readonly #slab: Slab;
   readonly #plan: SharedPlan;
+  /** Tables for the rehearsal of each lane. */
+  readonly #rehearsals: readonly SharedPlan[];
   readonly #reactor: Reactor;
   readonly #workers: WorkerSet;
   readonly #control: ControlPlane;
@@ -167,7 +167,8 @@ export class NodeProcess implements ConfigurationTarget {
       indexSecret: new DataView(systemRandom.fill(new Uint8Array(4)).buffer).getInt32(0),
       stackBytes: options.stack === null ? 0 : stackBytes(),
     });
-    this.#slab = createSlab(this.#plan.byteLength);
+    this.#rehearsals = planRehearsals(this.#plan);
+    this.#slab = createSlab(this.#rehearsals.at(-1)!.byteLength);
     const memory = new FfiMemory(this.#slab);
     guardKeys(memory, this.#plan);
     this.#stack = options.stack;
@@ -451,6 +452,7 @@ export class NodeProcess implements ConfigurationTarget {
       limits,
       sendMessagesMax: this.#options.sendMessagesMax,
       tunOffload: { vnetHeaders: tun?.vnetHeader ?? false, ...this.#options.tunGro },
+      rehearsal: this.#rehearsals[lane],
     });
     encryptorBellFds.forEach((encryptorBellFd, encryptor) => {
       const bells = { laneBellFd: laneBellFds[lane], encryptorBellFd };

@@ -180,11 +180,13 @@ export interface PlanOptions {
   readonly indexSecret: number;
   /** Bytes for the stack of each lane, 0 for none. */
   readonly stackBytes?: number;
+  /** Where the plan begins; what comes before belongs to others. */
+  readonly firstAt?: number;
 }
 
 /** Lays out the slab of a node. */
 export function planShared(options: PlanOptions): SharedPlan {
-  const regions = new RegionAllocator();
+  const regions = new RegionAllocator(options.firstAt);
   const peerCapacity = options.peerCapacity ?? 16_384;
   const keypairCapacity = Math.min(peerCapacity * 4, KEYPAIR_CAPACITY_MAX);
   const prefixNodeCapacity = options.prefixNodeCapacity ?? 1_048_576;

@@ -43,7 +43,12 @@ export function attachSlab(memory: WebAssembly.Memory): Slab {
 
 /** Hands out regions while the memory plan is made; nothing is ever given back. */
 export class RegionAllocator {
-  #nextAt = 64;
+  #nextAt: number;
+
+  /** `firstAt`: what comes before belongs to others. */
+  constructor(firstAt = 64) {
+    this.#nextAt = firstAt;
+  }
 
   /** Reserves `byteLength` bytes at a multiple of `alignment` (a power of two) and returns `at`. */
   reserve(byteLength: number, alignment = 64): number {

@@ -5,6 +5,7 @@ import { FfiMemory } from "../../ffi/memory.ts";
 import { systemClock } from "../../ffi/clock.ts";
 import { TunQueue } from "../../ffi/tun.ts";
 import { UdpSocketPair } from "../../ffi/udp.ts";
+import type { PacketAead } from "../crypto/packet_aead.ts";
 import { selectPacketAead } from "../crypto/select.ts";
 import { instantiateKernels, type Kernels } from "../kernels/kernels.ts";
 import { type CryptoStage, Encryptor, InlineStage, WorkerStage } from "../lane/encryptor.ts";
@@ -25,6 +26,7 @@ import { Doorbell } from "../memory/doorbell.ts";
 import { attachSlab, type Slab } from "../memory/slab.ts";
 import { TicketQueue } from "../memory/ticket_queue.ts";
 import { makeFault } from "./faults.ts";
+import { beginRehearsal } from "./lane_rehearsal.ts";
 import { LaneStack } from "./lane_stack.ts";
 import type { LaneStart, WorkerMessage } from "./messages.ts";
 
@@ -38,19 +40,41 @@ const FINISH_MS = 200;
 
 /** Runs the lane until main asks it to stop. */
 export function runLane(start: LaneStart, post: (message: WorkerMessage) => void): void {
-  const host = new LaneHost(start);
-  post({ type: "running", aead: host.aeadName });
-  host.run(makeFault(start.fault, "lane", start.lane));
+  const parts = makeParts(start);
+  const host = new LaneHost(start, parts);
+  post({ type: "running", aead: parts.aead?.name ?? "" });
+  const fault = makeFault(start.fault, "lane", start.lane);
+  host.rehearse(fault);
+  host.run(fault);
   post({ type: "stopped" });
 }
 
-class LaneHost {
-  readonly aeadName: string;
+/** What does not depend on a lane's places: the loop and its rehearsal share it. */
+export interface LaneParts {
+  readonly slab: Slab;
+  readonly memory: FfiMemory;
+  readonly kernels: Kernels;
+  /** Null when another worker seals and opens. */
+  readonly aead: PacketAead | null;
+}
+
+/** Makes them in the lane's worker. */
+export function makeParts(start: LaneStart): LaneParts {
+  const slab = attachSlab(start.memory);
+  const kernels = instantiateKernels(start.memory);
+  const { aeadScratchAt } = start.plan.lanes[start.lane];
+  const isInline = start.encryptorBellFds.length === 0;
+  const aead = isInline ? selectPacketAead(slab, kernels, aeadScratchAt).aead : null;
+  return { slab, memory: new FfiMemory(slab), kernels, aead };
+}
+
+/** The loop of a lane over the ports that its start message names. */
+export class LaneHost {
   readonly #start: LaneStart;
+  readonly #parts: LaneParts;
   readonly #lane: Lane;
   /** Null in a lane that has only a TUN. */
   readonly #stack: LaneStack | null;
-  readonly #memory: FfiMemory;
   readonly #epoll = new Epoll();
   readonly #bell: Doorbell;
   readonly #bellSignal: EventFd;
@@ -59,23 +83,22 @@ class LaneHost {
   #udp6Fd = -1;
   /** Ports that are not watched at the moment, as bits of `Ready`. */
   #unwatched = 0;
+  /** Whether the last turn may have left something to do. */
+  #isBusy = true;
 
-  constructor(start: LaneStart) {
+  constructor(start: LaneStart, parts: LaneParts) {
     this.#start = start;
-    const slab = attachSlab(start.memory);
+    this.#parts = parts;
+    const { slab, memory, kernels } = parts;
     const plan = start.plan.lanes[start.lane];
-    this.#memory = new FfiMemory(slab);
-    const kernels = instantiateKernels(start.memory);
     const bellFd = start.laneBellFds[start.lane];
     this.#bellSignal = new EventFd(bellFd);
     this.#tunFd = start.tunFds[start.lane] ?? -1;
     this.#bell = new Doorbell(slab, plan.bellAt, () => this.#bellSignal.signal());
     const mainSignal = new EventFd(start.mainBellFd);
-    const { stage, aeadName } = makeStage(start, slab, kernels);
-    this.aeadName = aeadName;
     this.#stack = plan.stackBytes === 0 ? null : new LaneStack({
       slab,
-      memory: this.#memory,
+      memory,
       kernel: kernels,
       counters: new LaneCounters(slab, plan.countersAt),
       stackAt: plan.stackAt,
@@ -85,15 +108,15 @@ class LaneHost {
       lane: start.lane,
       slab,
       plan: start.plan,
-      stage,
+      stage: makeStage(start, parts),
       kernel: kernels,
       limits: start.limits,
-      tun: this.#makeTun(slab),
+      tun: this.#makeTun(),
       stack: this.#stack?.stack,
       udp: this.#makePort(),
       handover: makeHandover(start, slab),
       mainBell: new Doorbell(slab, start.plan.mainBellAt, () => mainSignal.signal()),
-      slabAddress: this.#memory.addressNumber,
+      slabAddress: memory.addressNumber,
       sendMessagesMax: start.sendMessagesMax,
       tunOffload: start.tunOffload,
     });
@@ -108,24 +131,19 @@ class LaneHost {
   }
 
   /** The lane's queue; where there are several, with a choice among them for what is written. */
-  #makeTun(slab: Slab): TunPort | undefined {
+  #makeTun(): TunPort | undefined {
+    const { slab, memory } = this.#parts;
     const { tunFds, lane, plan } = this.#start;
     if (tunFds.length === 0) return undefined;
-    const queues = tunFds.map((fd) => new TunQueue(this.#memory, fd));
+    const queues = tunFds.map((fd) => new TunQueue(memory, fd));
     if (queues.length === 1) return queues[0];
-    const tables = new SharedTables(slab, plan);
-    return new QueueChoice(queues, lane, tables, this.#memory.addressNumber);
+    return new QueueChoice(queues, lane, new SharedTables(slab, plan), memory.addressNumber);
   }
 
   run(fault: () => void): void {
     const lane = this.#lane;
-    let isBusy = true;
     while (!lane.isStopping) {
-      const waitMs = isBusy ? 0 : this.#waitMs();
-      this.#watchAgain();
-      this.#collect(this.#epoll.wait(waitMs));
-      if (!isBusy) this.#bell.isAwake();
-      isBusy = lane.turn(systemClock.nowMs());
+      this.round(Infinity);
       fault();
     }
     this.#finish();
@@ -134,12 +152,46 @@ class LaneHost {
     lane.wakeMain();
   }
 
+  /** Waits until there is something to do, at most `waitMsMax`, and does it. */
+  round(waitMsMax: number): void {
+    const waitMs = this.#isBusy ? 0 : this.#waitMs(waitMsMax);
+    this.#watchAgain();
+    this.#collect(this.#epoll.wait(waitMs));
+    if (!this.#isBusy) this.#bell.isAwake();
+    this.#isBusy = this.#lane.turn(systemClock.nowMs());
+  }
+
+  /** Rehearses while there is nothing else to do. */
+  rehearse(fault: () => void): void {
+    const { slab, memory, aead } = this.#parts;
+    if (this.#tunFd < 0 || aead === null) return;
+    const rehearsal = beginRehearsal(
+      this.#start,
+      slab,
+      memory,
+      (start) => new LaneHost(start, this.#parts),
+    );
+    if (rehearsal === null) return;
+    while (!rehearsal.isOver && !this.#lane.isStopping) {
+      this.round(0);
+      if (this.#isBusy) fault();
+      else rehearsal.play();
+    }
+    rehearsal.close();
+    aead.forgetKeys();
+  }
+
+  /** Closes what the loop itself has opened. */
+  close(): void {
+    this.#epoll.close();
+  }
+
   /** How long the next wait may last; says that the lane sleeps if it is long. */
-  #waitMs(): number {
+  #waitMs(waitMsMax: number): number {
     this.#bell.willSleep();
     if (!this.#lane.prepareSleep()) return 0;
     this.#unwatchDeferred();
-    const dueMs = this.#lane.nextTimeoutMs() - systemClock.nowMs();
+    const dueMs = Math.min(waitMsMax, this.#lane.nextTimeoutMs() - systemClock.nowMs());
     const waitMs = this.#lane.isSocketFull ? Math.min(dueMs, SOCKET_FULL_WAIT_MS) : dueMs;
     return waitMs === Infinity ? -1 : Math.max(0, Math.ceil(Math.min(waitMs, WAIT_MS_MAX)));
   }
@@ -219,7 +271,7 @@ class LaneHost {
 
   #makePort(): UdpSocketPair {
     const scratchAt = this.#start.plan.lanes[this.#start.lane].scratchAt + LANE_SCRATCH_SYSCALLS;
-    return new UdpSocketPair(this.#memory, scratchAt, { v4: this.#udp4Fd, v6: this.#udp6Fd });
+    return new UdpSocketPair(this.#parts.memory, scratchAt, { v4: this.#udp4Fd, v6: this.#udp6Fd });
   }
 }
 
@@ -233,19 +285,13 @@ function makeHandover({ lane, plan, laneBellFds }: LaneStart, slab: Slab): Hando
 }
 
 /** The stage inside the lane, or the lane's end of the queue for its encryptor workers. */
-function makeStage(
-  start: LaneStart,
-  slab: Slab,
-  kernels: Kernels,
-): { stage: CryptoStage; aeadName: string } {
+function makeStage(start: LaneStart, { slab, aead }: LaneParts): CryptoStage {
   const plan = start.plan.lanes[start.lane];
   const slots = start.plan.batchSlots;
-  if (start.encryptorBellFds.length === 0) {
-    const { aead } = selectPacketAead(slab, kernels, plan.aeadScratchAt);
+  if (aead !== null) {
     const { keypairs } = new SharedTables(slab, start.plan);
     const { batches } = new LaneChannels(slab, start.plan, plan);
-    const encryptor = new Encryptor(slab, batches, keypairs, aead);
-    return { stage: new InlineStage(encryptor, slots + 1), aeadName: aead.name };
+    return new InlineStage(new Encryptor(slab, batches, keypairs, aead), slots + 1);
   }
   const bells = plan.encryptors.map(({ bellAt }, i) => {
     const signal = new EventFd(start.encryptorBellFds[i]);
@@ -253,5 +299,5 @@ function makeStage(
   });
   const queue = new TicketQueue(slab, plan.ticketsAt, slots);
   const states = plan.encryptors.map((encryptor) => new EncryptorState(slab, encryptor));
-  return { stage: new WorkerStage(queue, bells, states), aeadName: "" };
+  return new WorkerStage(queue, bells, states);
 }

@@ -24,6 +24,8 @@ export interface LaneStart extends CommonStart {
   readonly limits: SessionLimits;
   readonly sendMessagesMax: number;
   readonly tunOffload: { vnetHeaders: boolean; tcp: boolean; udp: boolean };
+  /** A node of its own, in the same slab, for the lane to rehearse with. */
+  readonly rehearsal: SharedPlan;
 }
 
 /** Starts an encryptor beside a lane. */

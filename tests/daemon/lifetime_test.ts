@@ -126,10 +126,19 @@ function voluntarySwitches(pid: number): Map<string, number> {
   return counts;
 }
 
+/** The sum over its threads. */
+function totalSwitches(pid: number): number {
+  return [...voluntarySwitches(pid).values()].reduce((sum, count) => sum + count, 0);
+}
+
 for (const kind of KINDS) {
   nodeTest(`an idle node sleeps (${kind})`, async (net) => {
     const { a, b } = await connectUp(net, [kind, kind]);
-    await pause(500);
+    await waitFor("the start is over", 20_000, async () => {
+      const before = totalSwitches(a.node.pid);
+      await pause(500);
+      return totalSwitches(a.node.pid) - before < 10;
+    });
     const before = voluntarySwitches(a.node.pid);
     await pause(3000);
     const after = voluntarySwitches(a.node.pid);

@@ -1,0 +1,195 @@
+/**
+ * A lane's rehearsal. V8 compiles what runs often, and a node that has little to do never gets there:
+ * a packet then costs a wake-up of 200 us instead of 10. So a lane that has nothing to do after its
+ * start plays through its work with packets of its own making, until its code is compiled.
+ *
+ * What plays is the real loop, over private tables in the same slab: a socket pair takes the TUN's
+ * place, and the one peer's endpoint is the lane's own socket on the loopback address, so that every
+ * packet goes the whole way out and comes in again. The key is made for the rehearsal; afterwards
+ * tables, key and sockets are gone, and no counter that a user sees has moved.
+ *
+ * ```
+ * far end ──▶ TUN ─▶ seal ─▶ 127.0.0.1 ─▶ open ─▶ TUN ──▶ far end
+ * ```
+ */
+import { systemClock } from "../../ffi/clock.ts";
+import { closeFd } from "../../ffi/descriptor.ts";
+import { SystemCallError } from "../../ffi/error.ts";
+import { openEventFd } from "../../ffi/eventfd.ts";
+import type { FfiMemory } from "../../ffi/memory.ts";
+import { releasePages } from "../../ffi/pages.ts";
+import { systemRandom } from "../../ffi/random.ts";
+import { internetAddress } from "../../ffi/socket.ts";
+import { TunQueue } from "../../ffi/tun.ts";
+import { closeUdpSockets, openUdpSockets, type UdpSockets } from "../../ffi/udp_open.ts";
+import { openDatagramPair } from "../../ffi/unix_datagram.ts";
+import { TUN_READ_BYTES } from "../lane/limits.ts";
+import { LaneChannels, LaneWord, type SharedPlan, SharedTables } from "../lane/shared_state.ts";
+import type { Slab } from "../memory/slab.ts";
+import { AllowedIps } from "../tables/allowed_ips.ts";
+import { AF_INET, ENDPOINT_BYTES, ENDPOINT_SOCKADDR_LENGTH } from "../tables/endpoint.ts";
+import {
+  KEYPAIR_RECEIVE_KEY,
+  KEYPAIR_SEND_KEY,
+  KeypairField,
+  KeypairWord,
+} from "../tables/keypair_table.ts";
+import { PeerWord } from "../tables/peer_table.ts";
+import type { LaneStart } from "./messages.ts";
+import { REHEARSAL_PREFIXES, writeRehearsalPackets } from "./rehearsal_packets.ts";
+import { REHEARSAL_PREFIX_NODES } from "./rehearsal_plan.ts";
+
+/** Packets after which V8 has optimised what they go through: it counts some 3,000 calls of each function. */
+const PACKETS = 20_000;
+/** The rehearsal takes at most this long, and ends when nothing has come back for so long. */
+const TOTAL_MS = 3000;
+const STALL_MS = 100;
+/** How long the lane is away from its ports at a time. */
+const SLICE_MS = 0.5;
+const MTU = 1420;
+const KEY_BYTES = 32;
+const PEER = 0;
+const SOCKET_BUFFER_BYTES = 512 * 1024;
+
+/** A lane's loop, as the rehearsal drives it. */
+export interface RehearsedLoop {
+  /** One wait of at most `waitMsMax` and one turn. */
+  round(waitMsMax: number): void;
+  /** Closes what the loop itself has opened. */
+  close(): void;
+}
+
+/** One rehearsal; see the module's text. */
+export class LaneRehearsal {
+  /** Whether there is nothing more to play. */
+  isOver = false;
+  /** Packets that were played so far, and that have come out of the tunnel again. */
+  sent = 0;
+  heard = 0;
+  readonly #memory: FfiMemory;
+  readonly #plan: SharedPlan;
+  readonly #loop: RehearsedLoop;
+  readonly #fds: readonly number[];
+  readonly #udp: UdpSockets;
+  readonly #farEnd: TunQueue;
+  /** Iovecs of the packets that are played by turns. */
+  readonly #packets: readonly number[];
+  readonly #startedMs = systemClock.nowMs();
+  #heardMs = this.#startedMs;
+
+  /** Throws `SystemCallError` where descriptors or the loopback interface are missing. */
+  constructor(
+    start: LaneStart,
+    slab: Slab,
+    memory: FfiMemory,
+    makeLoop: (start: LaneStart) => RehearsedLoop,
+  ) {
+    const plan = this.#plan = start.rehearsal;
+    this.#memory = memory;
+    const udp = this.#udp = openUdpSockets({
+      port: 0,
+      bufferBytes: SOCKET_BUFFER_BYTES,
+      families: [AF_INET],
+      loopback: true,
+    });
+    const [tunFd, farFd] = openDatagramPair();
+    const bellFd = openEventFd();
+    this.#fds = [tunFd, farFd, bellFd];
+    this.#farEnd = new TunQueue(memory, farFd);
+    this.#packets = writeRehearsalPackets(
+      slab,
+      plan.mainScratchAt + ENDPOINT_BYTES,
+      memory.addressNumber,
+    );
+    installPeer(slab, plan, udp);
+    this.#loop = makeLoop({
+      ...start,
+      lane: 0,
+      plan,
+      tunFds: [tunFd],
+      laneBellFds: [bellFd],
+      mainBellFd: bellFd,
+    });
+  }
+
+  /** Plays for a while. */
+  play(): void {
+    const beganMs = systemClock.nowMs();
+    let nowMs = beganMs;
+    while (!this.isOver && nowMs - beganMs < SLICE_MS) {
+      this.#sendOne();
+      this.#loop.round(0);
+      nowMs = systemClock.nowMs();
+      this.#hear(nowMs);
+      this.isOver = this.sent >= PACKETS || nowMs - this.#startedMs > TOTAL_MS ||
+        nowMs - this.#heardMs > STALL_MS;
+    }
+  }
+
+  #sendOne(): void {
+    this.#farEnd.writev(this.#packets[this.sent++ % this.#packets.length], 1);
+  }
+
+  /** Takes what has come out of the tunnel. */
+  #hear(nowMs: number): void {
+    const { tunReadAt } = this.#plan.lanes[0];
+    while (this.#farEnd.read(tunReadAt, TUN_READ_BYTES) >= 0) {
+      this.heard++;
+      this.#heardMs = nowMs;
+    }
+  }
+
+  /** Leaves nothing behind. */
+  close(): void {
+    this.isOver = true;
+    this.#loop.close();
+    this.#fds.forEach(closeFd);
+    closeUdpSockets(this.#udp);
+    const { peersAt, keypairsAt, epochsAt, byteLength } = this.#plan;
+    // Also where pages are not given back.
+    this.#memory.u8.fill(0, keypairsAt, epochsAt);
+    releasePages(this.#memory, peersAt, byteLength - peersAt);
+  }
+}
+
+/** Writes the peer, its prefixes and its session, with which the lane speaks to itself. */
+function installPeer(slab: Slab, plan: SharedPlan, udp: UdpSockets): void {
+  const { peers, keypairs, epochs } = new SharedTables(slab, plan);
+  const { u8, u32 } = slab;
+  const allowedIps = new AllowedIps(slab, plan.allowedIpsAt, REHEARSAL_PREFIX_NODES, epochs);
+  for (const prefix of REHEARSAL_PREFIXES) allowedIps.insert(prefix, PEER);
+  allowedIps.commit();
+  const endpointAt = plan.mainScratchAt;
+  const address = internetAddress(new Uint8Array([127, 0, 0, 1]), udp.port);
+  u8.set(address, endpointAt);
+  u32[(endpointAt + ENDPOINT_SOCKADDR_LENGTH) >> 2] = address.length;
+  peers.tryWriteEndpoint(PEER, endpointAt);
+  keypairs.setWord(0, KeypairWord.Peer, PEER);
+  const key = systemRandom.fill(new Uint8Array(KEY_BYTES));
+  u8.set(key, keypairs.at(0) + KEYPAIR_SEND_KEY);
+  u8.set(key, keypairs.at(0) + KEYPAIR_RECEIVE_KEY);
+  keypairs.setField(0, KeypairField.CreatedMs, systemClock.nowMs());
+  const index = keypairs.indexOf(0, 1, 0);
+  keypairs.setWord(0, KeypairWord.RemoteIndex, index);
+  keypairs.setWord(0, KeypairWord.LocalIndex, index);
+  for (const word of [PeerWord.Previous, PeerWord.Next]) peers.setWord(PEER, word, -1);
+  // Its timers are nobody's: main is not to be told of them.
+  peers.setWord(PEER, PeerWord.Watch, 1);
+  peers.setWord(PEER, PeerWord.InUse, 1);
+  const channels = new LaneChannels(slab, plan, plan.lanes[0]);
+  channels.setWord(LaneWord.Mtu, MTU);
+  channels.setWord(LaneWord.Udp4Fd, udp.v4);
+  channels.setWord(LaneWord.Udp6Fd, -1);
+}
+
+/** The rehearsal of a lane, or null where this system does not let it. */
+export function beginRehearsal(
+  ...parts: ConstructorParameters<typeof LaneRehearsal>
+): LaneRehearsal | null {
+  try {
+    return new LaneRehearsal(...parts);
+  } catch (error) {
+    if (error instanceof SystemCallError) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,88 @@
+import { assert, assertEquals } from "@std/assert";
+import { DEFAULT_SESSION_LIMITS } from "../../src/lane/limits.ts";
+import { planShared } from "../../src/lane/shared_state.ts";
+import { createSlab } from "../../src/memory/slab.ts";
+import { beginRehearsal } from "../../src/worker/lane_rehearsal.ts";
+import { LaneHost, makeParts } from "../../src/worker/lane_worker.ts";
+import type { LaneStart } from "../../src/worker/messages.ts";
+import { planRehearsals } from "../../src/worker/rehearsal_plan.ts";
+
+/** The start message of the one lane of a small node, and its slab. */
+function startOf() {
+  const plan = planShared({
+    lanes: 1,
+    peerCapacity: 8,
+    prefixNodeCapacity: 64,
+    sealBatches: 8,
+    openBatches: 2,
+    indexSecret: 7,
+  });
+  const [rehearsal] = planRehearsals(plan);
+  const slab = createSlab(rehearsal.byteLength);
+  const start: LaneStart = {
+    role: "lane",
+    memory: slab.memory,
+    plan,
+    fault: "",
+    lane: 0,
+    tunFds: [-1],
+    laneBellFds: [-1],
+    mainBellFd: -1,
+    encryptorBellFds: [],
+    limits: DEFAULT_SESSION_LIMITS,
+    sendMessagesMax: 64,
+    tunOffload: { vnetHeaders: true, tcp: true, udp: true },
+    rehearsal,
+  };
+  return { slab, plan, rehearsal, start };
+}
+
+const openFiles = () => [...Deno.readDirSync("/proc/self/fd")].length;
+
+Deno.test("a rehearsal leaves no trace: tables, counters, keys and descriptors are as before", () => {
+  const { slab, plan, rehearsal: place, start } = startOf();
+  const parts = makeParts(start);
+  slab.u8.fill(0x5a, plan.peersAt, plan.lanes[0].aeadScratchAt);
+  const before = slab.u8.slice(0, plan.lanes[0].aeadScratchAt);
+  const files = openFiles();
+  const rehearsal = beginRehearsal(
+    start,
+    slab,
+    parts.memory,
+    (start) => new LaneHost(start, parts),
+  )!;
+  while (!rehearsal.isOver && rehearsal.heard < 600) rehearsal.play();
+  assert(rehearsal.heard >= 600, `${rehearsal.heard} of ${rehearsal.sent} packets came back`);
+  rehearsal.close();
+  parts.aead!.forgetKeys();
+  assertEquals(openFiles(), files);
+  assertEquals(slab.u8.subarray(0, before.length), before);
+  const left = slab.u8.subarray(place.peersAt, place.byteLength);
+  assertEquals(left.findIndex((byte) => byte !== 0), -1);
+});
+
+Deno.test("all packets of a rehearsal come out of its tunnel as they went in", () => {
+  const { slab, start } = startOf();
+  const parts = makeParts(start);
+  const rehearsal = beginRehearsal(
+    start,
+    slab,
+    parts.memory,
+    (start) => new LaneHost(start, parts),
+  )!;
+  while (!rehearsal.isOver && rehearsal.heard < 600) rehearsal.play();
+  const inTheTunnel = rehearsal.sent - rehearsal.heard;
+  rehearsal.close();
+  assert(inTheTunnel <= 8, `${inTheTunnel} of ${rehearsal.sent} are missing`);
+});
+
+Deno.test("rehearsals of several lanes have places of their own behind the node's", () => {
+  const plan = planShared({ lanes: 3, sealBatches: 8, openBatches: 2, indexSecret: 7 });
+  const plans = planRehearsals(plan);
+  assertEquals(plans.length, 3);
+  let endAt = plan.byteLength;
+  for (const { peersAt, byteLength } of plans) {
+    assert(peersAt >= endAt);
+    endAt = byteLength;
+  }
+});
