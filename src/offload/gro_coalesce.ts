@@ -41,6 +41,11 @@ export const GRO_IOVECS_MAX = 1024;
 export const GRO_IOVEC_REGION_BYTES = GRO_PACKETS_MAX * IOVEC_BYTES;
 /** A packet has one iovec, and an item at most as many as one writev takes. */
 const ITEM_PACKETS_MAX = Math.min(GRO_PACKETS_MAX, GRO_IOVECS_MAX);
+/**
+ * Datagrams in one item: the kernel refuses a write of more (UDP_MAX_SEGMENTS, include/linux/udp.h: 64,
+ * and 128 since 6.9; include/linux/virtio_net.h looks).
+ */
+export const GRO_DATAGRAMS_MAX = 64;
 
 /** Takes the items of a flush. */
 export interface GroSink {
@@ -185,6 +190,7 @@ export class GroCoalescer {
   #continueRun(run: GroRun, packet: number, at: number): boolean {
     const item = run.item;
     const payloadBytes = run.payloadBytes;
+    if (this.#itemPackets[item] >= packetsMax(this.#itemKind[item])) return false;
     const nextSequence = this.#itemNextSequence[item];
     if (this.#itemBytes[item] + payloadBytes > IP_BYTES_MAX) return false;
     if (!run.continues(this.#view, this.#kernel, at, nextSequence)) return false;
@@ -269,7 +275,7 @@ export class GroCoalescer {
       kind === PacketKind.Unmergeable ||
       headerBytes !== this.#itemHeaderBytes[item] ||
       this.#itemBytes[item] + payloadBytes > IP_BYTES_MAX ||
-      this.#itemPackets[item] === ITEM_PACKETS_MAX
+      this.#itemPackets[item] >= packetsMax(kind)
     ) return false;
     if (kind === PacketKind.Udp) return this.#mergeUdp(item, packet, at, bytes, payloadBytes);
     const tcp = at + this.#itemTransport[item];
@@ -446,4 +452,9 @@ export class GroCoalescer {
       (this.#itemState[item] & HAS_PSH) !== 0,
     );
   }
+}
+
+/** Packets that an item of that kind may have. */
+function packetsMax(kind: number): number {
+  return kind === PacketKind.Udp ? GRO_DATAGRAMS_MAX : ITEM_PACKETS_MAX;
 }

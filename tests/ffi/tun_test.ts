@@ -21,6 +21,7 @@ import {
   TunQueue,
   TunState,
 } from "../../ffi/tun.ts";
+import { GRO_DATAGRAMS_MAX } from "../../src/offload/gro_coalesce.ts";
 import { Errno } from "../../src/base/errno.ts";
 import type { TunPort } from "../../src/lane/ports.ts";
 import { requires } from "../requires.ts";
@@ -256,6 +257,37 @@ Deno.test({
       memory.writeIovec(IOVEC_AT, WRITE_AT, HEADER + 1000);
       memory.writeIovec(IOVEC_AT + 16, READ_AT, long - 1000);
       assertEquals(queue.writev(IOVEC_AT, 2), HEADER + long);
+    }),
+});
+
+Deno.test({
+  name:
+    "the kernel takes as many datagrams in one write as the coalescer puts there, not any number",
+  ...needs,
+  fn: () =>
+    withTun({}, (queue, handle) => {
+      const writeUdp = (datagrams: number) => {
+        const packet = new Uint8Array(28 + 100 * datagrams);
+        packet.set(echoRequest(0));
+        const view = new DataView(packet.buffer);
+        view.setUint16(2, packet.length);
+        packet[9] = 17;
+        view.setUint16(10, 0);
+        view.setUint16(10, checksum(packet.subarray(0, 20)));
+        packet.set([0x30, 0x39, 0x30, 0x39], 20);
+        view.setUint16(24, 8 + 100 * datagrams);
+        const header = vnet({
+          flags: 1,
+          gsoType: 5,
+          hdrLen: 28,
+          gsoSize: 100,
+          csumStart: 20,
+          csumOffset: 6,
+        });
+        return write(queue, header, packet, []);
+      };
+      if (!handle.udpSegmentation) return;
+      assertEquals(writeUdp(GRO_DATAGRAMS_MAX), HEADER + 28 + 100 * GRO_DATAGRAMS_MAX);
     }),
 });
 

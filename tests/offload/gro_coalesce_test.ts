@@ -207,6 +207,16 @@ Deno.test("rule 24: an item has no more iovecs than packets fit a flush, and wri
   assertEquals(shape(segments(Array(GRO_PACKETS_MAX).fill(1))), [GRO_PACKETS_MAX]);
 });
 
+Deno.test("an item has no more datagrams than the kernel takes in one write", () => {
+  for (const version of versions) {
+    const packets = datagrams(Array(GRO_PACKETS_MAX).fill(12), { version });
+    assertEquals(shape(packets), Array(GRO_PACKETS_MAX / 64).fill(64));
+    checkCoalesce(packets, `version ${version}`);
+  }
+  assertEquals(shape(datagrams([...Array(63).fill(9), 5, 9])), [64, 1]);
+  assertEquals(shape(datagrams([...Array(64).fill(9), 5, 9])), [64, 1, 1]);
+});
+
 Deno.test("a full coalescer takes nothing until it is flushed", () => {
   const coalescer = makeCoalescer();
   const packets = segments(Array(GRO_PACKETS_MAX).fill(10));

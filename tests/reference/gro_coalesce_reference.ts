@@ -17,6 +17,7 @@ const ACK = 0x10;
 const EXTENSIONS = [0, 43, 44, 51, 60, 135];
 const VNET_BYTES = 10;
 const MERGED_BYTES_MAX = 65_535;
+const MERGED_DATAGRAMS_MAX = 64;
 
 /** The switches of a coalescer. */
 export interface ReferenceGroOptions {
@@ -69,6 +70,7 @@ function lastItemOfFlow(items: Packet[][], flow?: string): Packet[] | undefined 
 
 function mayMerge(item: Packet[], packet: Packet): boolean {
   const bytes = item[0].headerBytes + payloadBytes([...item, packet]);
+  if (packet.protocol === UDP && item.length === MERGED_DATAGRAMS_MAX) return false;
   return [...item, packet].every((one) =>
     one.isMergeable && one.isValid && one.common === packet.common
   ) && bytes <= MERGED_BYTES_MAX;
