@@ -9,10 +9,13 @@
 import { run } from "../../tests/netns/command.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { ensureProgram, versionOf } from "./programs/install.ts";
+import { checkBundle } from "./programs/longhaul.ts";
 import { parseContestant } from "./programs/spec.ts";
+import { chart } from "./report/chart.ts";
 import { textReport } from "./report/text.ts";
 import { mergeResults, parseResult, type Result } from "./result.ts";
 import { runWorkloads } from "./runner.ts";
+import { judgeAll } from "./targets.ts";
 import { WORKLOADS } from "./workloads/all.ts";
 import type { Workload } from "./workloads/workload.ts";
 
@@ -36,16 +39,22 @@ async function reasonMissing(label: string): Promise<string | null> {
   return await ensureProgram(a.name) ?? await ensureProgram(b.name);
 }
 
+/** The machine, the peers' versions, and what is unusual about a checkout of ours. */
 async function surroundings(labels: readonly string[]): Promise<string[]> {
   const kernel = (await run(["uname", "-r"])).stdout.trim();
   const cpu = /^model name\s*: (.*)$/m.exec(Deno.readTextFileSync("/proc/cpuinfo"))?.[1] ?? "CPU";
-  const machine = `${navigator.hardwareConcurrency} cores (${cpu}), Linux ${kernel}, ` +
-    `Deno ${Deno.version.deno}`;
-  const programs = new Set(
-    labels.flatMap((label) => [parseContestant(label).a.name, parseContestant(label).b.name]),
-  );
-  const peers = [...programs].filter((name) => name !== "longhaul" && name !== "deno");
-  return [machine, ...await Promise.all(peers.map(async (n) => `${n}: ${await versionOf(n)}`))];
+  const cores = navigator.hardwareConcurrency;
+  const lines = [`${cores} cores (${cpu}), Linux ${kernel}, Deno ${Deno.version.deno}`];
+  const specs = labels.map(parseContestant).flatMap(({ a, b }) => [a, b]);
+  for (const name of new Set(specs.map((spec) => spec.name))) {
+    if (name !== "longhaul" && name !== "deno") lines.push(`${name}: ${await versionOf(name)}`);
+  }
+  const ours = specs.filter(({ name }) => name === "longhaul" || name === "deno");
+  for (const spec of new Map(ours.map((spec) => [spec.checkout, spec])).values()) {
+    const line = await checkBundle(spec);
+    if (line !== null) lines.push(line);
+  }
+  return lines;
 }
 
 async function measure(options: Options): Promise<Result> {
@@ -61,6 +70,15 @@ function writeJson(file: string | undefined, result: Result): void {
   if (file !== undefined) Deno.writeTextFileSync(file, JSON.stringify(result, null, 1) + "\n");
 }
 
+/** The machine, and what the figures are made of. */
+function chartNotes({ surroundings, workloads }: Result): string[] {
+  const counts = workloads.flatMap(({ turns }) => Object.values(turns).map((list) => list.length))
+    .filter((count) => count > 0);
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  const turns = least === most ? `${most}` : `${least} to ${most}`;
+  return [surroundings[0], `medians of ${turns} turns`];
+}
+
 async function main(options: Options): Promise<void> {
   if (options.help) return console.log(USAGE);
   if (options.list) {
@@ -73,6 +91,9 @@ async function main(options: Options): Promise<void> {
     ? await measure(options)
     : mergeResults(options.merge.map((file) => parseResult(Deno.readTextFileSync(file))));
   writeJson(options.json, result);
+  if (options.svg !== undefined) {
+    Deno.writeTextFileSync(options.svg, chart(judgeAll(result), chartNotes(result)));
+  }
   console.log(textReport(result));
 }
 

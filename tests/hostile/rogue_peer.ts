@@ -3,6 +3,7 @@
  * and shows what comes back. For messages that no honest implementation sends.
  */
 import { NobleCrypto } from "../../src/crypto/noble.ts";
+import type { NoiseCrypto } from "../../src/crypto/noise_crypto.ts";
 import { fixedBytes } from "../../ffi/memory.ts";
 import { internetAddress } from "../../ffi/socket.ts";
 import { CookieGenerator } from "../../src/wireguard/mac_cookie.ts";
@@ -77,12 +78,24 @@ export class RoguePeer {
   readonly #identity: Identity;
   readonly #remote: Uint8Array;
   readonly #cookies: CookieGenerator;
-  readonly #noise = new Noise(crypto32);
+  readonly #crypto: NoiseCrypto;
+  readonly #noise: Noise;
   readonly #timestamps = new TimestampSource();
   #stamp: Uint8Array | null = null;
 
-  /** `publicKey` is the node's, which is reached at `address` and `port`. */
-  constructor(key: KeyPair, publicKey: string, address: string, port: number) {
+  /**
+   * `publicKey` is the node's, which is reached at `address` and `port`; `handshakeCrypto` is for who
+   * makes so many handshakes that plain TypeScript would be too slow.
+   */
+  constructor(
+    key: KeyPair,
+    publicKey: string,
+    address: string,
+    port: number,
+    handshakeCrypto: NoiseCrypto = crypto32,
+  ) {
+    this.#crypto = handshakeCrypto;
+    this.#noise = new Noise(handshakeCrypto);
     this.#identity = { privateKey: keyBytes(key.privateKey), publicKey: keyBytes(key.publicKey) };
     this.#remote = keyBytes(publicKey);
     this.#cookies = new CookieGenerator(crypto32, this.#remote);
@@ -95,7 +108,7 @@ export class RoguePeer {
     const message = createInitiation(index);
     const ephemeral = crypto.getRandomValues(new Uint8Array(32));
     this.#stamp = this.#timestamps.next(BigInt(Date.now()) * 1_000_000n, this.#stamp);
-    const staticStatic = crypto32.x25519(this.#identity.privateKey, this.#remote)!;
+    const staticStatic = this.#crypto.x25519(this.#identity.privateKey, this.#remote)!;
     const transcript = this.#noise.writeInitiation(
       message,
       this.#identity,

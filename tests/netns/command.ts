@@ -65,11 +65,13 @@ export function inNamespace(argv: string[], namespace: string | undefined): stri
 /**
  * Polls `condition` until it gives something other than false, null or undefined, and returns that.
  * Throws after `timeoutMs`, naming `what` was waited for and the last error of `condition`, if any.
+ * Looks every `intervalMs`.
  */
 export async function waitFor<T>(
   what: string,
   timeoutMs: number,
   condition: () => T | Promise<T>,
+  intervalMs = 20,
 ): Promise<NonNullable<Exclude<T, false>>> {
   const endMs = performance.now() + timeoutMs;
   let last: unknown;
@@ -86,7 +88,7 @@ export async function waitFor<T>(
     if (performance.now() > endMs) {
       throw new Error(`not within ${timeoutMs} ms: ${what}`, { cause: last });
     }
-    await pause(20);
+    await pause(intervalMs);
   }
 }
 

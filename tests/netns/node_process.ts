@@ -30,6 +30,8 @@ export interface StartOptions {
   readonly env?: Record<string, string>;
   /** Another command that starts a program of that kind; it knows the interface's name already. */
   readonly argv?: readonly string[];
+  /** How often to look whether it is ready, for who measures how long that takes. */
+  readonly lookEveryMs?: number;
 }
 
 /** Counters of one interface since it was made. */
@@ -93,7 +95,7 @@ export class NodeProcess {
     await waitFor(`${kind} ${name} starts`, 20_000, async () => {
       if (node.exit !== null) return true;
       return deviceExists(name, node.pid) && await answers(name);
-    });
+    }, options.lookEveryMs);
     assert(node.exit === null, `${kind} ended at its start:\n${node.log()}`);
     return node;
   }

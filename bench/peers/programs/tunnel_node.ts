@@ -12,6 +12,7 @@ export interface TunnelSideOptions {
   readonly number: number;
   readonly port: number;
   readonly mtu?: number;
+  readonly lookEveryMs?: number;
 }
 
 /** Starts the program in `namespace` with an interface that has addresses and is up. */

@@ -26,10 +26,20 @@ export function workloadSection(result: WorkloadResult): string {
   const turns = Math.max(...labels.map((label) => result.turns[label].length));
   const head =
     `## ${result.name}: ${result.title}\n\nMedians of ${turns}, loads of ${result.seconds} s.`;
-  const failures = result.failures.map(({ contestant, reason }) =>
-    `${contestant}: ${reason.trim().split("\n")[0]}`
+  const failures = tally(
+    result.failures.map(({ contestant, reason }) =>
+      `${contestant} ${NOT_MEASURED}: ${reason.trim().split("\n")[0]}`
+    ),
   );
   return [head, table([header, ...rows]), ...failures].join("\n\n");
+}
+
+/** Each line once, with how often it came. */
+function tally(lines: readonly string[]): string[] {
+  return [...new Set(lines)].map((line) => {
+    const count = lines.filter((other) => other === line).length;
+    return count === 1 ? line : `${line} (${count} times)`;
+  });
 }
 
 /** The rows of the target table, each with what was found. */

@@ -4,12 +4,12 @@ import { TunnelBed } from "../bed.ts";
 import type { Contestant } from "../programs/spec.ts";
 import { isTunnelProgram } from "../programs/tunnel_node.ts";
 import { median, percentile } from "../statistics.ts";
+import { warmUp } from "./streams.ts";
 import { less, more, type Sample, type TurnSettings, type Workload } from "./workload.ts";
 
 const IDLE_COUNT = 200;
 const IDLE_INTERVAL_MS = 5;
 const LOADED_INTERVAL_MS = 10;
-const WARM_SECONDS = 1;
 
 export const PING: Workload = {
   name: "ping",
@@ -32,7 +32,7 @@ async function turn(contestant: Contestant, { seconds }: TurnSettings): Promise<
   const pings = async (count: number, intervalMs: number) =>
     (await ping(bed.a.namespace, bed.b.inner4, { count, intervalMs })).rttMs;
   const fresh = await pings(IDLE_COUNT, IDLE_INTERVAL_MS);
-  await iperf3({ ...bed.ends, seconds: WARM_SECONDS });
+  await warmUp(bed.ends);
   const idle = await pings(IDLE_COUNT, IDLE_INTERVAL_MS);
   const load = iperf3({ ...bed.ends, seconds: seconds + 1 });
   const loaded = await pings(seconds * 1000 / LOADED_INTERVAL_MS, LOADED_INTERVAL_MS);

@@ -1,16 +1,15 @@
 /** Bulk transfers of TCP from interface to interface, and the memory that they take. */
-import { iperf3, ping, pingUntilAnswered } from "../../../tests/netns/traffic.ts";
+import { ping, pingUntilAnswered } from "../../../tests/netns/traffic.ts";
 import { TunnelBed } from "../bed.ts";
-import { megabytes, metered } from "../meter.ts";
+import { megabytes } from "../meter.ts";
 import type { Contestant } from "../programs/spec.ts";
 import { isTunnelProgram } from "../programs/tunnel_node.ts";
+import { bothEnds, stream, thereAndBack } from "./streams.ts";
 import { less, more, type Sample, type TurnSettings, type Workload } from "./workload.ts";
-
-const WARM_SECONDS = 1;
 
 export const TCP: Workload = {
   name: "tcp",
-  title: "TUN to TUN: one stream each way, 8 streams, both ways at once; memory",
+  title: "TUN to TUN: one stream each way, 8 streams, both ways at once; memory of the larger node",
   contestants: ["wireguard-go", "longhaul"],
   metrics: [
     more("forwardGbit", "1 stream A>B, Gbit/s"),
@@ -34,20 +33,15 @@ export const TCP: Workload = {
 
 async function turn(contestant: Contestant, { seconds }: TurnSettings): Promise<Sample> {
   await using bed = await TunnelBed.start(contestant);
-  const { pids } = bed;
-  /** Of the larger of the two processes. */
+  const { ends, pids } = bed;
   const memory = (when: "now" | "peak") => Math.max(...pids.map((pid) => megabytes(pid, when)));
-  const transfer = (...args: string[]) =>
-    metered(pids, () => iperf3({ ...bed.ends, seconds, args }));
-  await ping(bed.a.namespace, bed.b.inner4, { count: 20, intervalMs: 10 });
+  await ping(ends.client, ends.address, { count: 20, intervalMs: 10 });
   const idleMb = memory("now");
-  for (const args of [[], ["-R"]]) await iperf3({ ...bed.ends, seconds: WARM_SECONDS, args });
-  const forward = await transfer();
-  const reverse = await transfer("-R");
-  const parallel = await transfer("-P", "8");
-  const bidir = await transfer("--bidir");
+  const { forward, reverse } = await thereAndBack(ends, pids, seconds);
+  const parallel = await stream(ends, pids, seconds, ["-P", "8"]);
+  const bidir = await stream(ends, pids, seconds, ["--bidir"]);
   const peakMb = memory("peak");
-  await pingUntilAnswered(bed.a.namespace, bed.b.inner4);
+  await pingUntilAnswered(ends.client, ends.address);
   return {
     forwardGbit: forward.gbit,
     reverseGbit: reverse.gbit,
@@ -55,17 +49,13 @@ async function turn(contestant: Contestant, { seconds }: TurnSettings): Promise<
     forwardReceiveCpu: forward.cpuPerGb[1],
     reverseSendCpu: reverse.cpuPerGb[1],
     reverseReceiveCpu: reverse.cpuPerGb[0],
-    bothEndsCpu: (sum(forward.cpuPerGb) + sum(reverse.cpuPerGb)) / 2,
+    bothEndsCpu: (bothEnds(forward) + bothEnds(reverse)) / 2,
     parallelGbit: parallel.gbit,
-    parallelCpu: sum(parallel.cpuPerGb),
+    parallelCpu: bothEnds(parallel),
     bidirGbit: bidir.gbit,
-    bidirCpu: sum(bidir.cpuPerGb),
+    bidirCpu: bothEnds(bidir),
     idleMb,
     peakMb,
     afterMb: memory("now"),
   };
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

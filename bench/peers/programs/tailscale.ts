@@ -1,11 +1,12 @@
 /**
  * Two tailscaled nodes in two namespaces, one with a TUN and one in userspace-networking mode, with
  * a coordination server of their own between them. The programs come from PATH; the server is built
- * from `tailscale/control.go` with the Go toolchain.
+ * from `go/control` with the Go toolchain.
  */
-import { run, waitFor } from "../../tests/netns/command.ts";
-import type { Net } from "../../tests/netns/net.ts";
-import { Foreground } from "../../tests/cli/longhaul.ts";
+import { run, waitFor } from "../../../tests/netns/command.ts";
+import type { Net } from "../../../tests/netns/net.ts";
+import { Foreground } from "../../../tests/cli/longhaul.ts";
+import { buildGo } from "./install.ts";
 
 /** Where a node runs and what stands for it. */
 export interface TailscaleNode {
@@ -15,25 +16,16 @@ export interface TailscaleNode {
 
 const NO_LOGS = { TS_NO_LOGS_NO_SUPPORT: "1" };
 
-/** Builds the coordination server once; returns the path of the program. */
-export async function buildControl(folder: string): Promise<string> {
-  const source = new URL("./tailscale/", import.meta.url).pathname;
-  for (const file of ["control.go", "go.mod"]) {
-    await Deno.copyFile(source + file, `${folder}/${file}`);
-  }
-  const argv = ["sh", "-c", `cd "$0" && GOFLAGS=-mod=mod go build -o control .`, folder];
-  await run(argv, { timeoutMs: 600_000 });
-  return `${folder}/control`;
-}
+let control: Promise<string> | undefined;
 
 /** Starts the server in `tunSpace` on `underlay`, then both nodes; they reach each other directly. */
 export async function startTailscale(
   net: Net,
-  control: string,
   spaces: { tunSpace: string; userSpace: string; underlay: string },
 ): Promise<{ tun: TailscaleNode; user: TailscaleNode }> {
   const { tunSpace, userSpace, underlay } = spaces;
-  const server = Foreground.start(net, tunSpace, [control, underlay]);
+  control ??= buildGo("control");
+  const server = Foreground.start(net, tunSpace, [await control, underlay]);
   await server.says(/ready/);
   const url = `http://${underlay}:9911`;
   const tun = await startNode(net, tunSpace, net.interfaceName(), url, "tun");

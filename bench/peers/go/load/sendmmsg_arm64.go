@@ -1,0 +1,5 @@
+package main
+
+import "syscall"
+
+const syscallSendmmsg = syscall.SYS_SENDMMSG

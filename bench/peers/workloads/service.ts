@@ -1,0 +1,105 @@
+/**
+ * A port inside the tunnel that leads to a service on the host's loopback: bulk both ways, new
+ * connections, requests on kept connections, and the memory of idle ones. The other end is the same
+ * for all: an interface driven by wireguard-go. CPU time and memory are the forwarding program's.
+ */
+import { pause } from "../../../tests/netns/command.ts";
+import { type Spaces, StackBed } from "../bed.ts";
+import { cpuSeconds, megabytes } from "../meter.ts";
+import { holdIdle, requestLoad, serveHttp } from "../programs/load.ts";
+import { type Contestant, parseContestant } from "../programs/spec.ts";
+import { thereAndBack } from "./streams.ts";
+import { less, more, type Sample, type TurnSettings, type Workload } from "./workload.ts";
+
+const IPERF_PORT = 5201;
+const HTTP_PORT = 8080;
+const AT_A_TIME = 32;
+const IDLE_CONNECTIONS = 2000;
+const WARM_SECONDS = 1;
+/** What is freed with a connection is given back within so long, or it counts. */
+const SETTLE_MS = 500;
+
+export const SERVICE: Workload = {
+  name: "service",
+  title: "a port inside the tunnel leads to a local service; the other end is wireguard-go's TUN",
+  contestants: ["wireproxy", "longhaul"],
+  metrics: [
+    more("sendsGbit", "service sends, Gbit/s"),
+    less("sendsCpu", "sends, CPU s/GB"),
+    more("receivesGbit", "service receives, Gbit/s"),
+    less("receivesCpu", "receives, CPU s/GB"),
+    more("newPerSecond", "new connections/s, 32 at a time"),
+    less("newP50Ms", "new connection with its request, p50 ms"),
+    less("newP99Ms", "new connection with its request, p99 ms"),
+    less("newCpuUs", "CPU us per connection"),
+    more("keptPerSecond", "keep-alive requests/s, 32 at a time"),
+    less("keptP50Ms", "keep-alive request, p50 ms"),
+    less("keptP99Ms", "keep-alive request, p99 ms"),
+    less("keptCpuUs", "CPU us per request"),
+    less("aloneP50Ms", "request, one at a time, p50 ms"),
+    less("idleKb", "memory per idle connection, kB"),
+    less("restMb", "memory before, MB"),
+    less("peakMb", "memory peak, MB"),
+    less("errors", "failed connections and requests"),
+  ],
+  accepts: ({ name }) => name === "longhaul" || name === "wireproxy",
+  turn,
+};
+
+async function turn(contestant: Contestant, { seconds }: TurnSettings): Promise<Sample> {
+  const tun = parseContestant("wireguard-go").a;
+  const ports = [IPERF_PORT, HTTP_PORT];
+  await using bed = await StackBed.start({ tun, stack: contestant.b }, ports, {
+    prepare: allowManyConnections,
+  });
+  const { net, ends, pid } = bed;
+  const target = `${ends.address}:${HTTP_PORT}`;
+  await serveHttp(net, ends.server, HTTP_PORT);
+  const ask = (kind: "connections" | "requests", atATime: number, length = seconds) =>
+    requestLoad(kind, ends.client, target, atATime, length);
+  /** What a load has found, and how many CPU seconds one of its units took. */
+  const metered = async (kind: "connections" | "requests") => {
+    await ask(kind, AT_A_TIME, WARM_SECONDS);
+    const before = cpuSeconds(pid);
+    const found = await ask(kind, AT_A_TIME);
+    return { ...found, cpuUs: (cpuSeconds(pid) - before) / (found.perSecond * seconds) * 1e6 };
+  };
+  await ask("requests", 1, WARM_SECONDS);
+  const restMb = megabytes(pid, "now");
+  const idle = await holdIdle(net, ends.client, target, IDLE_CONNECTIONS);
+  await pause(SETTLE_MS);
+  const idleKb = (megabytes(pid, "now") - restMb) * 1000 / IDLE_CONNECTIONS;
+  idle.kill("SIGKILL");
+  await idle.ended();
+  const alone = await ask("requests", 1, WARM_SECONDS);
+  const created = await metered("connections");
+  const kept = await metered("requests");
+  const { forward, reverse } = await thereAndBack(ends, [pid], seconds, IPERF_PORT);
+  return {
+    sendsGbit: reverse.gbit,
+    sendsCpu: reverse.cpuPerGb[0],
+    receivesGbit: forward.gbit,
+    receivesCpu: forward.cpuPerGb[0],
+    newPerSecond: created.perSecond,
+    newP50Ms: created.p50Ms,
+    newP99Ms: created.p99Ms,
+    newCpuUs: created.cpuUs,
+    keptPerSecond: kept.perSecond,
+    keptP50Ms: kept.p50Ms,
+    keptP99Ms: kept.p99Ms,
+    keptCpuUs: kept.cpuUs,
+    aloneP50Ms: alone.p50Ms,
+    idleKb,
+    restMb,
+    peakMb: megabytes(pid, "peak"),
+    errors: alone.errors + created.errors + kept.errors,
+  };
+}
+
+/** Tens of thousands of short connections need as many ports. */
+async function allowManyConnections({ net, a, b }: Spaces): Promise<void> {
+  for (const space of [a, b]) {
+    await net.sysctl(space, "ipv4/ip_local_port_range", "10100 65000");
+    await net.sysctl(space, "ipv4/tcp_tw_reuse", 1);
+  }
+}
