@@ -54,8 +54,9 @@ export class Foreground {
     namespace: string,
     file: string,
     env: Record<string, string> = {},
+    flags: readonly string[] = [],
   ): Promise<Foreground> {
-    const started = Foreground.start(net, namespace, command("up", file), env);
+    const started = Foreground.start(net, namespace, command("up", ...flags, file), env);
     await started.says(/ is up, UDP port /);
     return started;
   }

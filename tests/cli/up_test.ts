@@ -141,16 +141,24 @@ upTest("the options of [Longhaul] reach the node", async (net) => {
     writeConfig(net, e.names[0], config(e, 0, lines)),
     writeConfig(net, e.names[1], config(e, 1, lines)),
   ];
-  const [a] = await Promise.all(
-    files.map((file, side) => Foreground.up(net, e.spaces[side], file)),
-  );
+  const [a, b] = await Promise.all([
+    Foreground.up(net, e.spaces[0], files[0]),
+    Foreground.up(net, e.spaces[1], files[1], {}, ["--encryptors", "2"]),
+  ]);
   await pingUntilAnswered(e.spaces[0], "10.9.0.2");
-  const threads = [...Deno.readDirSync(`/proc/${a.child.pid}/task`)]
-    .map(({ name }) => Deno.readTextFileSync(`/proc/${a.child.pid}/task/${name}/comm`).trim());
-  // Poller, lane and encryptor.
-  const workers = threads.filter((name) => name.startsWith("worker-"));
-  assertEquals(workers.length, 3, threads.join(" "));
+  // Poller, lane and encryptors; the flag comes before the file.
+  assertEquals([a, b].map(workersOf), [3, 4]);
+  const { code, stderr } = await longhaul(["up", "--encryptors", "17", files[0]]);
+  assertEquals(code, 2);
+  assert(stderr.includes('--encryptors must be auto or a number from 0 to 16, not "17"'), stderr);
 });
+
+/** The number of worker threads of a program. */
+function workersOf({ child }: Foreground): number {
+  return [...Deno.readDirSync(`/proc/${child.pid}/task`)]
+    .map(({ name }) => Deno.readTextFileSync(`/proc/${child.pid}/task/${name}/comm`))
+    .filter((name) => name.startsWith("worker-")).length;
+}
 
 upTest("SIGTERM takes away interface, addresses, routes of every table and socket", async (net) => {
   const e = await ends(net);
