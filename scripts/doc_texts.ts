@@ -115,7 +115,7 @@ export const KEY_TEXTS: Readonly<Record<string, Readonly<Record<string, KeyText>
     ),
     Encryptors: key(
       "`0` to `16`, or `auto`",
-      "`auto`: two less than there are cores, but at most 3",
+      "`auto`: two less than there are cores, but at most 2",
       "`0` seals and opens packets in the data plane's own thread, a number in so many others, which " +
         "share the work of one data plane thread; packets stay in order. `up --encryptors` comes " +
         "before it. What `auto` takes beyond two cores is the choice of a model (docs/scaling.md), " +

@@ -10,10 +10,10 @@ export const ENCRYPTORS_MAX = 16;
 export type Encryptors = number | "auto";
 
 /**
- * What `auto` takes at most: a lane needs 0.4 us for a packet and its cipher 0.7 us, so two
- * encryptors nearly keep a lane busy and a third makes it certain (docs/scaling.md).
+ * What `auto` takes at most: a lane needs nearly as long for a packet as its cipher does, so a second
+ * encryptor leaves the lane no wait, and a third would only sleep (docs/scaling.md).
  */
-const AUTO_MAX = 3;
+const AUTO_MAX = 2;
 /** Cores that `auto` leaves alone: one for the lane, one for all else that runs there. */
 const CORES_KEPT = 2;
 
