@@ -1,5 +1,5 @@
 /** The tables of docs/scaling.md. */
-import { table } from "../peers/table.ts";
+import { table } from "../peers/report/text.ts";
 import {
   BESIDE,
   MACHINES,
