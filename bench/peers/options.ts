@@ -29,7 +29,7 @@ export const USAGE = `deno task bench:peers [options]
                           longhaul+Setting=value; longhaul:boringtun for sides a and b of a tunnel
   --rounds N              turns of each contestant (4)
   --seconds N             length of each load (3)
-  --quick                 one round of 1.5 s
+  --quick                 one round of 2 s
   --json FILE             write every turn
   --svg FILE              write the chart
   --merge FILE FILE...    report what such files hold instead of measuring`;
@@ -55,15 +55,18 @@ export function parseOptions(args: readonly string[]): Options {
     only: parsed.only?.split(","),
     contestants,
     rounds: positive("--rounds", parsed.rounds, parsed.quick ? 1 : 4),
-    seconds: positive("--seconds", parsed.seconds, parsed.quick ? 1.5 : 3),
+    seconds: positive("--seconds", parsed.seconds, parsed.quick ? 2 : 3),
     json: parsed.json,
     svg: parsed.svg,
     merge: parsed.merge ? files : undefined,
   };
 }
 
+/** Whole numbers: iperf3 takes no others as seconds. */
 function positive(option: string, text: string | undefined, byDefault: number): number {
   const value = text === undefined ? byDefault : Number(text);
-  if (!(value > 0)) throw new Error(`${option} takes a number above zero, not "${text}"`);
+  if (!Number.isInteger(value) || value < 1) {
+    throw new Error(`${option} takes a whole number above zero, not "${text}"`);
+  }
   return value;
 }

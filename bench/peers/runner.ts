@@ -1,5 +1,6 @@
 /** Runs workloads: every contestant in turns, there and back, and keeps what each turn has found. */
 import { parseContestant } from "./programs/spec.ts";
+import { figure } from "./report/text.ts";
 import { FORMAT, type Result, type WorkloadResult } from "./result.ts";
 import { turnOrder } from "./statistics.ts";
 import type { TurnSettings, Workload } from "./workloads/workload.ts";
@@ -29,7 +30,9 @@ export async function runWorkloads(
   hooks: RunHooks,
 ): Promise<Result> {
   const plans = workloads.map((workload) => ({ workload, labels: labelsFor(workload, settings) }));
-  const labels = [...new Set(plans.flatMap((plan) => plan.labels))];
+  const labels = [
+    ...new Set(plans.flatMap(({ workload, labels }) => [...labels, ...workload.others ?? []])),
+  ];
   const missing = new Map<string, string | null>();
   for (const label of labels) missing.set(label, await hooks.reasonMissing(label));
   const result: Result = {
@@ -63,7 +66,7 @@ function startResult(
   { seconds }: RunSettings,
   missing: ReadonlyMap<string, string | null>,
 ): WorkloadResult {
-  const { name, title, metrics } = workload;
+  const { name, title, metrics, others = [] } = workload;
   return {
     name,
     title,
@@ -71,7 +74,8 @@ function startResult(
     seconds,
     turns: Object.fromEntries(labels.map((label) => [label, []])),
     failures: labels.flatMap((contestant) => {
-      const reason = missing.get(contestant);
+      const reasons = [contestant, ...others].map((label) => missing.get(label));
+      const reason = reasons.find((each) => each);
       return reason ? [{ contestant, reason }] : [];
     }),
   };
@@ -89,10 +93,13 @@ async function runOne(
   for (let round = 0; round < rounds; round++) {
     for (const label of turnOrder(labels, round)) {
       const where = `${workload.name} ${round + 1}/${rounds} ${label}`;
+      const beginMs = performance.now();
       try {
         const sample = await workload.turn(parseContestant(label), { seconds });
         result.turns[label].push(sample);
-        progress(`${where}: ${workload.metrics.map(({ key }) => short(sample[key])).join(" ")}`);
+        const tookSeconds = ((performance.now() - beginMs) / 1000).toFixed(0);
+        const figures = workload.metrics.map(({ key }) => short(sample[key])).join(" ");
+        progress(`${where}, ${tookSeconds} s: ${figures}`);
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
         result.failures.push({ contestant: label, reason });
@@ -104,7 +111,7 @@ async function runOne(
 }
 
 function short(value: number | undefined): string {
-  return value === undefined ? "-" : value.toPrecision(3).replace(/e\+?\d+$/, (e) => e);
+  return value === undefined ? "-" : figure(value);
 }
 
 function describe(error: unknown): string {

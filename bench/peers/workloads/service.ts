@@ -11,6 +11,7 @@ import { type Contestant, parseContestant } from "../programs/spec.ts";
 import { thereAndBack } from "./streams.ts";
 import { less, more, type Sample, type TurnSettings, type Workload } from "./workload.ts";
 
+const OTHER_END = "wireguard-go";
 const IPERF_PORT = 5201;
 const HTTP_PORT = 8080;
 const AT_A_TIME = 32;
@@ -23,6 +24,7 @@ export const SERVICE: Workload = {
   name: "service",
   title: "a port inside the tunnel leads to a local service; the other end is wireguard-go's TUN",
   contestants: ["wireproxy", "longhaul"],
+  others: [OTHER_END],
   metrics: [
     more("sendsGbit", "service sends, Gbit/s"),
     less("sendsCpu", "sends, CPU s/GB"),
@@ -47,7 +49,7 @@ export const SERVICE: Workload = {
 };
 
 async function turn(contestant: Contestant, { seconds }: TurnSettings): Promise<Sample> {
-  const tun = parseContestant("wireguard-go").a;
+  const tun = parseContestant(OTHER_END).a;
   const ports = [IPERF_PORT, HTTP_PORT];
   await using bed = await StackBed.start({ tun, stack: contestant.b }, ports, {
     prepare: allowManyConnections,

@@ -22,6 +22,7 @@ export const START: Workload = {
   title:
     "from the start of a program to its first answer through the tunnel; memory of an idle node",
   contestants: ["deno", "wireguard-go", "boringtun", "longhaul"],
+  others: ["longhaul"],
   metrics: [
     less("firstPacketMs", "start to first packet, ms"),
     less("idleMb", "memory idle, MB"),

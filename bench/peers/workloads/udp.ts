@@ -11,9 +11,9 @@ const SMALL_BYTES = 64;
 const LARGE_BYTES = 1300;
 const FIRST_PER_SECOND = 70_000;
 const LOSS_LIMIT = 0.01;
-const TRIALS_MAX = 8;
-/** A trial takes this share of a load's length, so that a search takes some three loads. */
-const TRIAL_SHARE = 0.3;
+const TRIALS_MAX = 7;
+/** A trial takes this share of a load's length, so that a search takes some two loads. */
+const TRIAL_SHARE = 0.25;
 
 export const UDP: Workload = {
   name: "udp",

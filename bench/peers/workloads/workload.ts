@@ -23,6 +23,8 @@ export interface Workload {
   readonly title: string;
   /** Who takes part unless others are named; the first is what the others are compared with. */
   readonly contestants: readonly string[];
+  /** Programs that every turn needs beside its contestant. */
+  readonly others?: readonly string[];
   readonly metrics: readonly Metric[];
   /** Whether a program can do this work, as side a and as side b. */
   readonly accepts: (spec: ProgramSpec) => boolean;

@@ -5,8 +5,8 @@ Deno.test("without options everything runs; quick is one short round, and can be
   const { only, contestants, rounds, seconds, merge } = parseOptions([]);
   assertEquals([only, contestants, merge], [undefined, undefined, undefined]);
   assertEquals([rounds > 1, seconds > 1], [true, true]);
-  const quick = parseOptions(["--quick", "--seconds", "2"]);
-  assertEquals([quick.rounds, quick.seconds], [1, 2]);
+  const quick = parseOptions(["--quick", "--seconds", "7"]);
+  assertEquals([quick.rounds, quick.seconds], [1, 7]);
 });
 
 Deno.test("lists are separated by commas, and files follow --merge", () => {
@@ -21,6 +21,7 @@ Deno.test("what is no option, no number or no program is refused", () => {
   assertThrows(() => parseOptions(["--fast"]), Error, "no such option: --fast");
   assertThrows(() => parseOptions(["tcp"]), Error, "not an option: tcp");
   assertThrows(() => parseOptions(["--merge"]), Error, "needs files");
-  assertThrows(() => parseOptions(["--rounds", "none"]), Error, "--rounds takes a number");
+  assertThrows(() => parseOptions(["--rounds", "none"]), Error, "--rounds takes a whole");
+  assertThrows(() => parseOptions(["--seconds", "1.5"]), Error, "--seconds takes a whole");
   assertThrows(() => parseOptions(["--programs", "openvpn"]), Error, "no such program");
 });

@@ -71,6 +71,14 @@ Deno.test("an absent program is left out with its reason; one that cannot do it,
   assertEquals(result.surroundings, ["with longhaul"]);
 });
 
+Deno.test("without a program that every turn needs, nobody has a turn", async () => {
+  const log: string[] = [];
+  const workload = { ...recording(log), others: ["boringtun"] };
+  const recorder = hooks(["boringtun"]);
+  const result = await runWorkloads([workload], { rounds: 1, seconds: 1 }, recorder);
+  assertEquals([log, result.workloads[0].failures.length], [[], 2]);
+});
+
 Deno.test("a workload that none of the named can do is left out", async () => {
   const settings = { rounds: 1, seconds: 1, contestants: ["tailscaled"] };
   const recorder = hooks();
