@@ -1,98 +1,89 @@
-/** `longhaul bench`: how fast this machine is, in figures that can be kept and compared. */
-import { getEnvironment } from "../../ffi/environment.ts";
-import { readTextFile } from "../../ffi/files.ts";
-import { VERSION } from "../base/version.ts";
-import { CryptoBed } from "../bench/crypto_work.ts";
-import { runLocalBench } from "../bench/local_bench.ts";
-import { describeMachine, type Machine, machineLines } from "../bench/machine.ts";
-import {
-  BENCH_SCHEMA,
-  type BenchReport,
-  type BenchRow,
-  machineDifferences,
-  parseReport,
-  ratioTo,
-} from "../bench/report.ts";
-import { headingOf, headLine, rowLine } from "../bench/table.ts";
-import { chooseEncryptors } from "../config/encryptors.ts";
-import { parseLogLevel, setUpLog } from "../daemon/log_setup.ts";
-import {
-  isScreen,
-  painterFor,
-  printText,
-  STDERR_FD,
-  STDOUT_FD,
-  writeText,
-} from "../daemon/terminal.ts";
-import type { CommandInput, CommandSpec } from "./command_spec.ts";
+/** `longhaul bench`: how fast this machine, or a running tunnel, is. */
+import { BENCH_PORT } from "../bench/peer_protocol.ts";
+import { runLocalFigures } from "./bench_local.ts";
+import { runPeerBench, runPeerServer } from "./bench_peer.ts";
+import type { CommandInput, CommandSpec, Flags } from "./command_spec.ts";
 import { UsageError } from "./environment.ts";
 
 const SECONDS_DEFAULT = 20;
+const SECONDS_PEER_DEFAULT = 10;
 const SECONDS_MIN = 1;
 const SECONDS_MAX = 600;
-const REPORT_BYTES_MAX = 1 << 20;
-/** Half of all rows with more spread than this: the machine was not quiet. */
-const RESTLESS_SPREAD = 0.3;
+const PORT_MAX = 65_535;
 
 export const benchCommand: CommandSpec = {
   name: "bench",
-  summary: "measure what this machine does: ciphers, the userspace stack, a tunnel over loopback",
-  words: "",
-  count: { min: 0, max: 0, rule: "bench takes no words" },
+  summary: "measure this machine (ciphers, stack, a tunnel over loopback) or a running tunnel",
+  words: "[PEER]",
+  count: { min: 0, max: 1, rule: "bench takes one peer, or nothing" },
   flags: [
-    { name: "seconds", value: "N", help: `about how long all of it takes (${SECONDS_DEFAULT})` },
+    {
+      name: "seconds",
+      value: "N",
+      help:
+        `about how long all of it takes (${SECONDS_DEFAULT}; with PEER ${SECONDS_PEER_DEFAULT})`,
+    },
     { name: "compare", value: "FILE", help: "beside an earlier run that --json has written" },
     { name: "json", help: "as JSON" },
+    { name: "serve", help: "be the other end of bench PEER, until Ctrl-C" },
+    {
+      name: "interface",
+      alias: "i",
+      value: "NAME",
+      help: "with PEER: the tunnel that is meant, where there are several",
+    },
+    {
+      name: "port",
+      value: "PORT",
+      help: `with PEER and --serve: another TCP port than ${BENCH_PORT}`,
+    },
   ],
   examples: [
     ["bench", "a table, in about 20 seconds"],
     ["bench --json >before.json", "for later"],
     ["bench --compare before.json", "the same after an update: ratios above 1 are better"],
+    ["bench --serve", "on one end of a running tunnel"],
+    ["bench laptop", "on the other: throughput both ways, round trips idle and under load"],
   ],
-  about: `Neither root nor a network is needed, and nothing is left behind.
+  about: `Without PEER neither root nor a network is needed, and nothing is left behind.
 The work is the same on every machine and in every release with the same schema number. Packets
 and the stack are measured in one thread: the best of many short rounds. Of the tunnel and of round
 trips it is the median of some. spread is how far apart the middle half of the rounds lies: figures
-with much of it were measured on a machine that did something else, too.`,
+with much of it were measured on a machine that did something else, too.
+
+PEER is a friendly name, a public key or an address inside the tunnel. One TCP stream goes each way,
+its first tenth not counted, and small messages go back and forth beside it. --serve answers at this
+host's tunnel addresses and on its loopback only. A node without an interface lets its peers reach it
+by LocalServices = ${BENCH_PORT}; it cannot be the end that is given a PEER.`,
   run: runBench,
 };
 
-async function runBench({ flags }: CommandInput): Promise<number> {
-  const seconds = readSeconds(flags.text("seconds"));
-  const path = flags.text("compare");
-  const earlier = path === undefined ? null : parseReport(readReport(path), path);
-  const log = setUpLog("bench", parseLogLevel(getEnvironment("LOG_LEVEL") || "error"));
-  const bed = new CryptoBed();
-  const { aead, reason } = bed;
-  const output = flags.has("json") ? new JsonOutput() : new TableOutput(earlier);
-  const head = {
-    schema: BENCH_SCHEMA,
-    program: "longhaul bench" as const,
-    version: VERSION,
-    startedAt: new Date().toISOString(),
-    machine: describeMachine(),
-    aead: { name: aead.name, reason },
-  };
-  output.begin(head);
-  const rows: BenchRow[] = [];
-  await runLocalBench({
-    bed,
-    budgetMs: seconds * 1000,
-    encryptors: chooseEncryptors("auto", navigator.hardwareConcurrency),
-    log,
-    onBegin: (what) => output.onBegin(what),
-    onRow: (row) => {
-      rows.push(row);
-      output.onRow(row);
-    },
-  });
-  bed.close();
-  output.end({ ...head, rows }, earlier);
-  return 0;
+function runBench({ words: [peer], flags }: CommandInput): number | Promise<number> {
+  const isJson = flags.has("json");
+  if (flags.has("serve")) {
+    if (peer !== undefined) {
+      throw new UsageError("--serve takes no PEER: it waits for the other end");
+    }
+    refuse(flags, ["seconds", "compare", "json", "interface"], "--serve");
+    return runPeerServer(readPort(flags.text("port")));
+  }
+  const seconds = readSeconds(flags.text("seconds"), peer !== undefined);
+  if (peer === undefined) {
+    refuse(flags, ["interface", "port"], "bench without PEER");
+    return runLocalFigures(seconds, flags.text("compare"), isJson);
+  }
+  refuse(flags, ["compare"], "bench PEER");
+  const port = readPort(flags.text("port"));
+  return runPeerBench({ peer, interfaceName: flags.text("interface"), port, seconds, isJson });
 }
 
-function readSeconds(text: string | undefined): number {
-  if (text === undefined) return SECONDS_DEFAULT;
+function refuse(flags: Flags, names: readonly string[], where: string): void {
+  const name = names.find((name) => flags.has(name));
+  if (name !== undefined) throw new UsageError(`--${name} does not go with ${where}`);
+}
+
+function readSeconds(text: string | undefined, hasPeer: boolean): number {
+  if (text === undefined) return hasPeer ? SECONDS_PEER_DEFAULT : SECONDS_DEFAULT;
   const seconds = /^\d{1,3}(\.\d{1,3})?$/.test(text) ? Number(text) : NaN;
   if (seconds >= SECONDS_MIN && seconds <= SECONDS_MAX) return seconds;
   throw new UsageError(
@@ -100,67 +91,9 @@ function readSeconds(text: string | undefined): number {
   );
 }
 
-function readReport(path: string): string {
-  return readTextFile(path, REPORT_BYTES_MAX);
-}
-
-/** A report before its rows are known. */
-type ReportHead = Omit<BenchReport, "rows">;
-
-/** One text at the end. */
-class JsonOutput {
-  begin(_head: ReportHead): void {}
-
-  onBegin(_what: string): void {}
-
-  onRow(_row: BenchRow): void {}
-
-  end(report: BenchReport, earlier: BenchReport | null): void {
-    const rows = earlier === null ? report.rows : report.rows.map((row) => ({
-      ...row,
-      before: earlier.rows.find(({ id }) => id === row.id)?.value ?? null,
-      ratio: ratioTo(row, earlier),
-    }));
-    printText(`${JSON.stringify({ ...report, rows }, null, 2)}\n`);
-  }
-}
-
-/** A line as soon as its figure is known, and on a terminal what is being measured meanwhile. */
-class TableOutput {
-  readonly #paint = painterFor(STDOUT_FD);
-  readonly #isLive = isScreen(STDERR_FD) && isScreen(STDOUT_FD);
-
-  constructor(readonly earlier: BenchReport | null) {}
-
-  begin({ machine, aead }: ReportHead): void {
-    for (const line of machineLines(machine)) printText(`${line}\n`);
-    printText(`packet cipher: ${aead.name}, ${aead.reason}\n`);
-    this.#tellDifferences(machine);
-    printText(`\n${headLine(this.earlier !== null, this.#paint)}\n`);
-  }
-
-  #tellDifferences(machine: Machine): void {
-    if (this.earlier === null) return;
-    for (const difference of machineDifferences(machine, this.earlier.machine)) {
-      printText(`${this.#paint("yellow", "not the same machine")}: ${difference}\n`);
-    }
-  }
-
-  onBegin(what: string): void {
-    if (this.#isLive) writeText(STDERR_FD, `\r\x1b[K  measuring ${what} ...`);
-  }
-
-  onRow(row: BenchRow): void {
-    if (this.#isLive) writeText(STDERR_FD, "\r\x1b[K");
-    const heading = headingOf(row.id);
-    if (heading !== null) printText(`${this.#paint("cyan", heading)}\n`);
-    printText(`${rowLine(row, this.earlier, this.#paint)}\n`);
-  }
-
-  end({ rows }: BenchReport): void {
-    const restless = rows.filter(({ spread }) => spread > RESTLESS_SPREAD);
-    if (restless.length * 2 < rows.length) return;
-    const note = "this machine did something else meanwhile: measure again when it is quiet";
-    printText(`\n${this.#paint("yellow", "Not to be trusted")}: ${note}\n`);
-  }
+function readPort(text: string | undefined): number {
+  if (text === undefined) return BENCH_PORT;
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port >= 1 && port <= PORT_MAX) return port;
+  throw new UsageError(`--port takes a number from 1 to ${PORT_MAX}, not "${text}"`);
 }
