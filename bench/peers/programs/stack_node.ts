@@ -27,7 +27,7 @@ export async function startStackNode(
   namespace: string,
   node: StackNode,
 ): Promise<{ pid: number }> {
-  const { argv, env } = spec.name === "longhaul" ? longhaul(net, spec, node) : wireproxy(net, node);
+  const { argv, env } = startOf(net, spec, node);
   const started = Foreground.start(net, namespace, argv, env);
   if (spec.name === "longhaul") await started.says(/ is up, UDP port /);
   return { pid: started.child.pid };
@@ -36,6 +36,17 @@ export async function startStackNode(
 interface Start {
   readonly argv: string[];
   readonly env: Record<string, string>;
+}
+
+function startOf(net: Net, spec: ProgramSpec, node: StackNode): Start {
+  switch (spec.name) {
+    case "longhaul":
+      return longhaul(net, spec, node);
+    case "wireproxy":
+      return wireproxy(net, node);
+    default:
+      throw new Error(`${spec.name} cannot lead ports of a tunnel to local services here`);
+  }
 }
 
 function longhaul(net: Net, spec: ProgramSpec, node: StackNode): Start {

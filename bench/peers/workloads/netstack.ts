@@ -30,10 +30,10 @@ export const NETSTACK: Workload = {
   turn,
 };
 
-async function turn(contestant: Contestant, { seconds }: TurnSettings): Promise<Sample> {
-  await using bed = contestant.a.name === "tailscaled"
+async function turn({ a, b }: Contestant, { seconds }: TurnSettings): Promise<Sample> {
+  await using bed = a.name === "tailscaled" && b.name === "tailscaled"
     ? await startTailscaleBed()
-    : await StackBed.start({ tun: contestant.a, stack: contestant.b }, [PORT], { mtu: MTU });
+    : await StackBed.start({ tun: a, stack: b }, [PORT], { mtu: MTU });
   const { forward, reverse } = await thereAndBack(bed.ends, [bed.pid], seconds, PORT);
   return {
     sendsGbit: reverse.gbit,

@@ -49,39 +49,55 @@ export const SERVICE: Workload = {
 };
 
 async function turn(contestant: Contestant, { seconds }: TurnSettings): Promise<Sample> {
-  const tun = parseContestant(OTHER_END).a;
-  const ports = [IPERF_PORT, HTTP_PORT];
-  await using bed = await StackBed.start({ tun, stack: contestant.b }, ports, {
-    prepare: allowManyConnections,
-  });
-  const { net, ends, pid } = bed;
-  const target = `${ends.address}:${HTTP_PORT}`;
-  await serveHttp(net, ends.server, HTTP_PORT);
-  const ask = (kind: "connections" | "requests", atATime: number, length = seconds) =>
-    requestLoad(kind, ends.client, target, atATime, length);
-  /** What a load has found, and how many CPU seconds one of its units took. */
-  const metered = async (kind: "connections" | "requests") => {
-    await ask(kind, AT_A_TIME, WARM_SECONDS);
-    const before = cpuSeconds(pid);
-    const found = await ask(kind, AT_A_TIME);
-    return { ...found, cpuUs: (cpuSeconds(pid) - before) / (found.perSecond * seconds) * 1e6 };
+  const programs = { tun: parseContestant(OTHER_END).a, stack: contestant.b };
+  const prepare = allowManyConnections;
+  await using bed = await StackBed.start(programs, [IPERF_PORT, HTTP_PORT], { prepare });
+  await serveHttp(bed.net, bed.ends.server, HTTP_PORT);
+  // In this order: what traffic leaves behind in memory would hide what idle connections take.
+  const idle = await idleConnections(bed);
+  const requests = await requestsAndConnections(bed, seconds);
+  const { forward, reverse } = await thereAndBack(bed.ends, [bed.pid], seconds, IPERF_PORT);
+  return {
+    sendsGbit: reverse.gbit,
+    sendsCpu: reverse.cpuPerGb[0],
+    receivesGbit: forward.gbit,
+    receivesCpu: forward.cpuPerGb[0],
+    ...requests,
+    ...idle,
+    peakMb: megabytes(bed.pid, "peak"),
   };
-  await ask("requests", 1, WARM_SECONDS);
+}
+
+function targetOf({ ends }: StackBed): string {
+  return `${ends.address}:${HTTP_PORT}`;
+}
+
+async function idleConnections(bed: StackBed): Promise<Sample> {
+  const { net, ends, pid } = bed;
+  const target = targetOf(bed);
+  const alone = await requestLoad("requests", ends.client, target, 1, WARM_SECONDS);
   const restMb = megabytes(pid, "now");
   const idle = await holdIdle(net, ends.client, target, IDLE_CONNECTIONS);
   await pause(SETTLE_MS);
   const idleKb = (megabytes(pid, "now") - restMb) * 1000 / IDLE_CONNECTIONS;
   idle.kill("SIGKILL");
   await idle.ended();
-  const alone = await ask("requests", 1, WARM_SECONDS);
+  return { aloneP50Ms: alone.p50Ms, restMb, idleKb };
+}
+
+async function requestsAndConnections(bed: StackBed, seconds: number): Promise<Sample> {
+  const { ends, pid } = bed;
+  const load = (kind: "connections" | "requests", length: number) =>
+    requestLoad(kind, ends.client, targetOf(bed), AT_A_TIME, length);
+  const metered = async (kind: "connections" | "requests") => {
+    await load(kind, WARM_SECONDS);
+    const before = cpuSeconds(pid);
+    const found = await load(kind, seconds);
+    return { ...found, cpuUs: (cpuSeconds(pid) - before) / (found.perSecond * seconds) * 1e6 };
+  };
   const created = await metered("connections");
   const kept = await metered("requests");
-  const { forward, reverse } = await thereAndBack(ends, [pid], seconds, IPERF_PORT);
   return {
-    sendsGbit: reverse.gbit,
-    sendsCpu: reverse.cpuPerGb[0],
-    receivesGbit: forward.gbit,
-    receivesCpu: forward.cpuPerGb[0],
     newPerSecond: created.perSecond,
     newP50Ms: created.p50Ms,
     newP99Ms: created.p99Ms,
@@ -90,11 +106,7 @@ async function turn(contestant: Contestant, { seconds }: TurnSettings): Promise<
     keptP50Ms: kept.p50Ms,
     keptP99Ms: kept.p99Ms,
     keptCpuUs: kept.cpuUs,
-    aloneP50Ms: alone.p50Ms,
-    idleKb,
-    restMb,
-    peakMb: megabytes(pid, "peak"),
-    errors: alone.errors + created.errors + kept.errors,
+    errors: created.errors + kept.errors,
   };
 }
 
