@@ -7,6 +7,7 @@
  * share the machine: compare the ratios, not the figures.
  */
 import { run } from "../../tests/netns/command.ts";
+import { removeOwnNamespaces } from "../../tests/netns/net.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { ensureProgram, versionOf } from "./programs/install.ts";
 import { checkBundle } from "./programs/longhaul.ts";
@@ -97,7 +98,17 @@ async function main(options: Options): Promise<void> {
   console.log(textReport(result));
 }
 
+/** What was measured is in the file of `--json` by then. */
+function endOn(signal: Deno.Signal): void {
+  Deno.addSignalListener(signal, async () => {
+    await removeOwnNamespaces();
+    Deno.exit(1);
+  });
+}
+
 if (import.meta.main) {
+  endOn("SIGINT");
+  endOn("SIGTERM");
   try {
     await main(parseOptions(Deno.args));
   } catch (error) {

@@ -170,12 +170,21 @@ async function removeNamespace(name: string): Promise<void> {
   await run(["ip", "netns", "del", name], { mayFail: true });
 }
 
+/** Takes away the namespaces of this process at once, for who is ended by a signal. */
+export function removeOwnNamespaces(): Promise<void> {
+  return removeNamespacesOf((pid) => pid === Deno.pid);
+}
+
 /** Takes away namespaces whose test process is gone, with the processes inside them. */
-async function removeLeftovers(): Promise<void> {
+function removeLeftovers(): Promise<void> {
+  return removeNamespacesOf((pid) => !exists(`/proc/${pid}`));
+}
+
+async function removeNamespacesOf(wanted: (pid: number) => boolean): Promise<void> {
   const { stdout } = await run(["ip", "netns", "list"], { mayFail: true });
   for (const line of stdout.split("\n")) {
     const match = /^lh-(\d+)-\w+-\S+/.exec(line);
-    if (match !== null && !exists(`/proc/${match[1]}`)) await removeNamespace(match[0]);
+    if (match !== null && wanted(Number(match[1]))) await removeNamespace(match[0]);
   }
 }
 
