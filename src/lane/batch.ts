@@ -42,6 +42,8 @@ export const BatchWord = {
   Tos: 24,
   /** Seal: 1 when any message carries data, 0 for a keepalive alone. */
   HasData: 28,
+  /** Seal: bytes of its shortest message before that was made as long as the others. */
+  LeastBytes: 32,
   /** Seal: how often the socket refused it for want of buffers. */
   Retries: 36,
   /** Seal: messages that the socket has taken. */

@@ -5,6 +5,10 @@
  * A peer has at most one open batch. It closes when it is full, when a longer packet, another key or
  * another TOS comes, after a shorter packet (only the last datagram of a send may be shorter), and
  * when the loop has nothing more to read.
+ *
+ * Packets that differ by little share a send all the same: the shorter ones get more padding, which a
+ * receiver cuts off by the inner IP length. Where the longer one comes later, those before it are
+ * moved apart. A send costs as much as sealing some kilobytes.
  */
 import { segmentBytes, splitSegments } from "../offload/gso_split.ts";
 import type { SuperPacket } from "../offload/super_packet.ts";
@@ -12,6 +16,7 @@ import { KeypairField, KeypairWord } from "../tables/keypair_table.ts";
 import {
   DATA_OVERHEAD_BYTES,
   DATA_PAYLOAD,
+  DATA_TAG_BYTES,
   PADDING_BYTES,
   writeDataHeader,
 } from "../wire/wireguard.ts";
@@ -30,6 +35,11 @@ export function paddedBytes(bytes: number, mtu: number): number {
   const padded = (rest + PADDING_BYTES - 1) & -PADDING_BYTES;
   return bytes + Math.min(padded, mtu) - rest;
 }
+
+/** Padding that a message may get so that it is as long as the others of its send. */
+export const EVEN_BYTES_MAX = 64;
+/** Messages longer than this are not moved apart. */
+const WIDEN_STRIDE_MAX = 512;
 
 /** The open seal batches of one lane. */
 export class SendBatches {
@@ -82,7 +92,7 @@ export class SendBatches {
       const batch = this.#batchFor(peer, keypair, tos, messageBytes);
       if (batch < 0) return next;
       const run = next < equalEnd ? equalEnd - next : 1;
-      next += this.#place(batch, packet, next, run, messageBytes);
+      next += this.#place(batch, packet, next, run, this.#evenBytes(batch, messageBytes));
     }
     return next;
   }
@@ -120,6 +130,7 @@ export class SendBatches {
     batches.setWord(batch, BatchWord.Keypair, keypair);
     batches.setWord(batch, BatchWord.Stride, messageBytes);
     batches.setWord(batch, BatchWord.LastBytes, messageBytes);
+    batches.setWord(batch, BatchWord.LeastBytes, messageBytes);
     batches.setWord(batch, BatchWord.Tos, tos);
     batches.setWord(batch, BatchWord.HasData, 0);
     this.#openOf[peer] = batch;
@@ -127,11 +138,41 @@ export class SendBatches {
     return batch;
   }
 
+  /** Whether a message can go into the batch, whose messages are moved apart for it if need be. */
   #fits(batch: number, keypair: number, tos: number, messageBytes: number): boolean {
     const batches = this.#batches;
     return batches.word(batch, BatchWord.Keypair) === keypair &&
       batches.word(batch, BatchWord.Tos) === tos &&
-      messageBytes <= batches.word(batch, BatchWord.Stride);
+      (messageBytes <= batches.word(batch, BatchWord.Stride) || this.#widen(batch, messageBytes));
+  }
+
+  /** Makes all messages of a batch `stride` bytes long; false, and nothing is changed, if that is much. */
+  #widen(batch: number, stride: number): boolean {
+    const batches = this.#batches;
+    const before = batches.word(batch, BatchWord.Stride);
+    const count = batches.word(batch, BatchWord.Count);
+    if (before > WIDEN_STRIDE_MAX || count >= this.#capacity(stride)) return false;
+    if (stride - batches.word(batch, BatchWord.LeastBytes) > EVEN_BYTES_MAX) return false;
+    const { u8 } = this.#context.slab;
+    const messagesAt = batches.messagesAt(batch);
+    for (let i = count - 1; i >= 0; i--) {
+      const from = messagesAt + i * before, to = messagesAt + i * stride;
+      const packetEnd = to + before - DATA_TAG_BYTES;
+      u8.copyWithin(to, from, from + before - DATA_TAG_BYTES);
+      u8.fill(0, packetEnd, packetEnd + stride - before);
+    }
+    batches.setWord(batch, BatchWord.Stride, stride);
+    return true;
+  }
+
+  /** What a message of `messageBytes` bytes takes in the batch: as much as the others, if it is near. */
+  #evenBytes(batch: number, messageBytes: number): number {
+    const batches = this.#batches;
+    const stride = batches.word(batch, BatchWord.Stride);
+    if (stride - messageBytes > EVEN_BYTES_MAX) return messageBytes;
+    const least = batches.word(batch, BatchWord.LeastBytes);
+    if (messageBytes < least) batches.setWord(batch, BatchWord.LeastBytes, messageBytes);
+    return stride;
   }
 
   /** Splits up to `run` equal segments into the batch, closes it if it is full; how many it took. */

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { SeededRandom } from "../../src/base/random.ts";
 import { Ready } from "../../src/lane/lane.ts";
 import { SEND_BYTES_MAX, SEND_MESSAGES_MAX } from "../../src/lane/limits.ts";
-import { paddedBytes } from "../../src/lane/send_batches.ts";
+import { EVEN_BYTES_MAX, paddedBytes } from "../../src/lane/send_batches.ts";
 import { LaneWord } from "../../src/lane/shared_state.ts";
 import { PeerCommand, PeerField } from "../../src/tables/peer_table.ts";
 import { tcpSuperPacket4, udpPacket4 } from "../sim/packets.ts";
@@ -118,6 +118,58 @@ Deno.test("a turn takes a few super-packets only, so that what comes in is not k
   fixture.lane.ready |= Ready.Tun;
   assert(fixture.lane.turn(fixture.nowMs));
   assertEquals(tun.fromHost.length, 6);
+});
+
+Deno.test("packets that differ by little share a send, whichever comes first", () => {
+  const { fixture, tun } = setUp();
+  const shapesOf = (...lengths: number[]) => {
+    fixture.udp.taken.length = 0;
+    for (const bytes of lengths) tun.fromHost.push(packet(bytes));
+    fixture.run();
+    return shapes(fixture);
+  };
+  assertEquals(shapesOf(100, 60, 90, 100), [Array(4).fill(112 + 32)]);
+  assertEquals(shapesOf(60, 64, 76, 90, 112, 60), [Array(6).fill(112 + 32)]);
+  // 48 and 128 are 80 apart, however they are approached.
+  assertEquals(shapesOf(48, 80, 112, 128, 48), [Array(3).fill(112 + 32), [128 + 32, 48 + 32]]);
+  // Long ones are not moved apart, but a shorter one still joins them.
+  assertEquals(shapesOf(600, 640, 590), [[608 + 32], [640 + 32, 640 + 32]]);
+});
+
+Deno.test("packets of random lengths arrive unchanged and in order, with little padding of zeros", () => {
+  const seed = 77;
+  const random = new SeededRandom(seed);
+  const { fixture, keypairs, udp, tun } = setUp();
+  for (let round = 0; round < 40; round++) {
+    udp.taken.length = 0;
+    const least = 28 + random.below(600), spread = 1 + random.below(200);
+    const sent = Array.from(
+      { length: 1 + random.below(150) },
+      () =>
+        random.below(30) === 0
+          ? superPacket(1 + random.below(20), 1 + random.below(1300))
+          : packet(least + random.below(spread), random.below(256)),
+    );
+    tun.fromHost.push(...sent);
+    fixture.run();
+    const plains = udp.messages.map((message) => fixture.decrypt(keypairs[0], message));
+    const where = `seed ${seed} round ${round}`;
+    const datagrams = plains.filter((plain) => plain[9] === 17).map((plain) => {
+      const bytes = plain[2] << 8 | plain[3];
+      assert(plain.length <= paddedSlowly(bytes, 1420) + EVEN_BYTES_MAX, where);
+      assert(plain.subarray(bytes).every((byte) => byte === 0), where);
+      return plain.slice(0, bytes);
+    });
+    assertEquals(
+      datagrams,
+      sent.filter((one) => one[19] === 17).map((one) => one.slice(10)),
+      where,
+    );
+    for (const { messages } of udp.taken) {
+      assert(messages.slice(0, -1).every(({ length }) => length === messages[0].length), where);
+      assert(messages.at(-1)!.length <= messages[0].length, where);
+    }
+  }
 });
 
 Deno.test("a longer packet closes the batch", () => {
