@@ -72,6 +72,14 @@ export class ReceiveBatches {
   #peer = -1;
   #peerBytes = 0;
   #peerHasData = false;
+  /** The keypair that was found last for the run at hand, -1 for none, and the index that names it. */
+  #keypair = -1;
+  #index = 0;
+  /** The keypair that the last message of the batch at hand was opened with, -1 for none. */
+  #openedWith = -1;
+  /** The inner IPv4 source that was looked up last for the batch at hand, and its owner. */
+  #source = 0;
+  #sourcePeer = -1;
   /** Batches whose packets stand in the coalescer. */
   readonly #held: Int32Array;
   #heldCount = 0;
@@ -95,15 +103,20 @@ export class ReceiveBatches {
     this.#sink = sink;
   }
 
-  /** Whether a batch is free to receive into. */
+  /** Whether there is a batch to receive into. */
   get hasRoom(): boolean {
-    return this.#free.length > 0;
+    return this.#free.length + this.#heldCount > 0;
+  }
+
+  /** A batch to receive into, -1 when all are in the stage. */
+  #takeBatch(): number {
+    if (this.#free.length === 0) this.deliver();
+    return this.#free.take();
   }
 
   /** Receives one datagram or run from the socket of `family` and hands it on. */
   receive(family: typeof AF_INET | typeof AF_INET6): Received {
-    if (!this.hasRoom) this.deliver();
-    const batch = this.#free.take();
+    const batch = this.#takeBatch();
     if (batch < 0) return Received.NoBatch;
     const inputAt = this.#batches.inputAt(batch);
     const endpointAt = this.#batches.at(batch) + BATCH_ENDPOINT;
@@ -124,7 +137,7 @@ export class ReceiveBatches {
    * of `bytes` bytes. There is room.
    */
   takeOver(at: number, bytes: number, tos: number): void {
-    const batch = this.#free.take();
+    const batch = this.#takeBatch();
     const { slab } = this.#context;
     copyEndpoint(slab, at, this.#batches.at(batch) + BATCH_ENDPOINT);
     const messageAt = at + ENDPOINT_BYTES;
@@ -144,6 +157,7 @@ export class ReceiveBatches {
     const counters = this.#context.channels.counters;
     const messages = Math.max(1, Math.ceil(bytes / segmentBytes));
     const taken = Math.min(messages, RECEIVE_MESSAGES_MAX);
+    this.#keypair = -1;
     for (let i = 0; i < taken; i++) {
       const length = Math.min(segmentBytes, bytes - i * segmentBytes);
       outAt = this.#classify(batch, inputAt + i * segmentBytes, length, outAt);
@@ -156,34 +170,47 @@ export class ReceiveBatches {
 
   /** Looks at one datagram; returns where the next plaintext goes. */
   #classify(batch: number, at: number, length: number, outAt: number): number {
-    const { slab, channels, keypairs, limits } = this.#context;
-    const counters = channels.counters;
+    const { slab, channels, limits } = this.#context;
     const type = messageType(slab.view, at, length);
     if (type !== MessageType.Data) {
       if (type !== 0) this.#passHandshake(batch, at, length);
-      else counters.drop(DropReason.MessageInvalid);
+      else channels.counters.drop(DropReason.MessageInvalid);
       return outAt;
     }
     const index = dataReceiver(slab.view, at) | 0;
-    const keypair = keypairs.find(index);
-    if (this.handover !== null && keypair >= 0 && laneOfIndex(index) !== this.#context.lane) {
-      this.#passOn(this.handover, laneOfIndex(index), batch, at, length);
-      return outAt;
-    }
-    if (keypair < 0) {
-      counters.drop(DropReason.ReceiverUnknown);
-      return outAt;
-    }
-    if (this.#context.ageMs(keypair) >= limits.rejectAfterMs) {
-      counters.drop(DropReason.KeypairExpired);
-      return outAt;
-    }
+    const isKnown = this.#keypair >= 0 && index === this.#index;
+    if (!isKnown && !this.#findSession(index, batch, at, length)) return outAt;
     const counter = dataCounter(slab.view, at);
     if (counter >= limits.rejectAfterMessages) {
-      counters.drop(DropReason.CounterTooLarge);
+      channels.counters.drop(DropReason.CounterTooLarge);
       return outAt;
     }
-    return this.#add(batch, at, length - DATA_OVERHEAD_BYTES, keypair, counter, outAt);
+    return this.#add(batch, at, length - DATA_OVERHEAD_BYTES, this.#keypair, counter, outAt);
+  }
+
+  /**
+   * Finds the keypair that `index` names, for this message and those behind it; false when the message
+   * is not to be opened here.
+   */
+  #findSession(index: number, batch: number, at: number, length: number): boolean {
+    const { channels, keypairs, limits, lane } = this.#context;
+    this.#keypair = -1;
+    const keypair = keypairs.find(index);
+    if (this.handover !== null && keypair >= 0 && laneOfIndex(index) !== lane) {
+      this.#passOn(this.handover, laneOfIndex(index), batch, at, length);
+      return false;
+    }
+    if (keypair < 0) {
+      channels.counters.drop(DropReason.ReceiverUnknown);
+      return false;
+    }
+    if (this.#context.ageMs(keypair) >= limits.rejectAfterMs) {
+      channels.counters.drop(DropReason.KeypairExpired);
+      return false;
+    }
+    this.#index = index;
+    this.#keypair = keypair;
+    return true;
   }
 
   /** Enters a data message into the batch; returns where the next plaintext goes. */
@@ -243,6 +270,8 @@ export class ReceiveBatches {
     const result = (descriptor + OPEN_RESULT) >> 2;
     const count = this.#batches.word(batch, BatchWord.Count);
     if (this.#gro.length + count > GRO_PACKETS_MAX) this.deliver();
+    this.#openedWith = -1;
+    this.#sourcePeer = -1;
     for (let i = 0; i < count; i++) {
       if (i32[result + i] === 1) this.#authenticated(batch, descriptor, i);
       else this.#context.channels.counters.drop(DropReason.AuthenticationFailed);
@@ -267,26 +296,32 @@ export class ReceiveBatches {
       channels.counters.drop(DropReason.Replayed);
       return;
     }
-    const peer = keypairs.word(keypair, KeypairWord.Peer);
-    if (peer !== this.#peer) {
-      this.#finishPeer(batch);
-      this.#peer = peer;
-    }
+    if (keypair !== this.#openedWith) this.#beginKeypair(batch, keypair);
     const length = slab.i32[((descriptor + OPEN_LENGTH) >> 2) + index];
     this.#peerBytes += length + DATA_OVERHEAD_BYTES;
-    this.#noteKeypair(keypair, peer);
     if (length === 0) return;
     this.#peerHasData = true;
     const at = slab.i32[((descriptor + OPEN_OUT_AT) >> 2) + index];
     const bytes = ipPacketBytes(slab.view, at, length);
     if (bytes === 0) {
       channels.counters.drop(DropReason.InnerIpInvalid);
-    } else if (this.#sourceOwner(at) !== peer) {
+    } else if (this.#sourceOwner(at) !== this.#peer) {
       channels.counters.drop(DropReason.SourceNotAllowed);
     } else {
       carryCongestion(slab.view, at, this.#batches.word(batch, BatchWord.Tos));
       this.#gro.add(at, bytes);
     }
+  }
+
+  /** The messages from here on, as far as nothing else is said, were opened with `keypair`. */
+  #beginKeypair(batch: number, keypair: number): void {
+    const peer = this.#context.keypairs.word(keypair, KeypairWord.Peer);
+    if (peer !== this.#peer) {
+      this.#finishPeer(batch);
+      this.#peer = peer;
+    }
+    this.#openedWith = keypair;
+    this.#noteKeypair(keypair, peer);
   }
 
   /** Tells main of the first message under a new key, and of an old key that we initiated. */
@@ -322,8 +357,12 @@ export class ReceiveBatches {
   /** The peer that owns the source address of the packet at `at`. */
   #sourceOwner(at: number): number {
     const slab = this.#context.slab;
-    return slab.u8[at] >> 4 === 4
-      ? lookupV4(slab, this.#allowedIpsAt, at + IPV4_SOURCE)
-      : lookupV6(slab, this.#allowedIpsAt, at + IPV6_SOURCE);
+    if (slab.u8[at] >> 4 !== 4) return lookupV6(slab, this.#allowedIpsAt, at + IPV6_SOURCE);
+    const source = slab.view.getInt32(at + IPV4_SOURCE);
+    if (this.#sourcePeer < 0 || source !== this.#source) {
+      this.#source = source;
+      this.#sourcePeer = lookupV4(slab, this.#allowedIpsAt, at + IPV4_SOURCE);
+    }
+    return this.#sourcePeer;
   }
 }
