@@ -138,10 +138,9 @@ export class ReceiveBatches {
    */
   takeOver(at: number, bytes: number, tos: number): void {
     const batch = this.#takeBatch();
-    const { slab } = this.#context;
+    const { slab, kernel } = this.#context;
     copyEndpoint(slab, at, this.#batches.at(batch) + BATCH_ENDPOINT);
-    const messageAt = at + ENDPOINT_BYTES;
-    slab.u8.copyWithin(this.#batches.inputAt(batch), messageAt, messageAt + bytes);
+    kernel.copySum(this.#batches.inputAt(batch), at + ENDPOINT_BYTES, bytes, 0);
     this.#fill(batch, bytes, bytes, tos);
   }
 
