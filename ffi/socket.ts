@@ -77,11 +77,11 @@ export function internetAddress(
 ): Uint8Array<ArrayBuffer> {
   const isV4 = address.length === 4;
   const bytes = fixedBytes(isV4 ? 16 : 28);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, isV4 ? AF_INET : AF_INET6, true);
-  view.setUint16(2, port, false);
+  bytes[0] = isV4 ? AF_INET : AF_INET6;
+  bytes[2] = port >> 8;
+  bytes[3] = port;
   bytes.set(address, isV4 ? 4 : 8);
-  if (!isV4) view.setUint32(24, scopeId, true);
+  if (!isV4) new DataView(bytes.buffer).setUint32(24, scopeId, true);
   return bytes;
 }
 

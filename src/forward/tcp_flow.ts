@@ -220,7 +220,8 @@ export class TcpFlow implements HostFlow, TcpHandler {
     this.#isHostFinished = true;
     this.#progressMs = this.#owner.nowMs;
     connection.shutdown();
-    this.#closeIfFinished();
+    // The socket is not needed any more once both directions have ended; the peer may still ACK.
+    if (this.#isPeerFinished) this.#closeHost();
   }
 
   /** Gives the host what waits in the receive buffer, and the end that may stand behind it. */
@@ -237,8 +238,9 @@ export class TcpFlow implements HostFlow, TcpHandler {
     if (!connection.isReadFinished || this.#isPeerFinished || this.#isOver) return;
     this.#isPeerFinished = true;
     this.#progressMs = this.#owner.nowMs;
-    this.#owner.host.shutdownWrite(this.#socket);
-    this.#closeIfFinished();
+    // Closing ends the direction too.
+    if (this.#isHostFinished) this.#closeHost();
+    else this.#owner.host.shutdownWrite(this.#socket);
   }
 
   #noteWritten(bytes: number, wantedBytes: number): number {
@@ -251,11 +253,6 @@ export class TcpFlow implements HostFlow, TcpHandler {
   #hostFailed(result: number): void {
     if (result === -Errno.EAGAIN) this.#isWritable = false;
     else this.abort();
-  }
-
-  /** The socket is not needed any more once both directions have ended; the peer may still ACK. */
-  #closeIfFinished(): void {
-    if (this.#isHostFinished && this.#isPeerFinished) this.#closeHost();
   }
 
   #closeHost(): void {

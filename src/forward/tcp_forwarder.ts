@@ -14,6 +14,7 @@ import type { FlowSlots } from "./flow_slots.ts";
 import type { HostSockets } from "./host_sockets.ts";
 import { FLOW_TURN_BYTES, type ForwardLimits, TURN_BYTES } from "./limits.ts";
 import { type FlowTargets, NoTarget } from "./flow_targets.ts";
+import type { ServiceTarget } from "./local_services.ts";
 import { DialEnd, type DialOwner, TcpDial } from "./tcp_dial.ts";
 import { type FlowOwner, TcpFlow } from "./tcp_flow.ts";
 import { TurnQueue } from "./turn_queue.ts";
@@ -72,7 +73,7 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
   onSyn(pending: PendingTcp): void {
     const { flow } = pending;
     const target = this.targets.find("tcp", flow);
-    const { limits, slots, counters, rate } = this.#options;
+    const { limits, slots, counters } = this.#options;
     if (target === NoTarget.NotOffered) {
       counters.drop(DropReason.NotOffered);
       return pending.refuse();
@@ -85,7 +86,8 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
       this.#dials.size + this.#flows.size >= limits.tcpFlowsMax ||
       this.#dialsTo.of(target.addresses[0]) >= limits.dialsPerTargetMax;
     const client = this.targets.clientOf(flow.remoteAddress);
-    if (isFull || !rate.take(client, this.nowMs) || !this.#clients.begin(client)) {
+    const isAllowed = !isFull && this.#mayBegin(target, client) && this.#clients.begin(client);
+    if (!isAllowed) {
       // Not refused: the peer sends its SYN again, and by then there may be room.
       counters.drop(DropReason.FlowLimit);
       return pending.drop();
@@ -96,6 +98,11 @@ export class TcpForwarder implements TcpAcceptor, DialOwner, FlowOwner {
     this.#dialsTo.add(dial.firstAddress);
     this.#options.wantSweep(dial.deadlineMs);
     dial.start();
+  }
+
+  /** What leads to others takes their time too, as a scan does; a service of our own is meant to be used. */
+  #mayBegin(target: ServiceTarget, client: string): boolean {
+    return !target.isRouted || this.#options.rate.take(client, this.nowMs);
   }
 
   onPendingGone(pending: PendingTcp): void {

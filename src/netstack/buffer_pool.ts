@@ -3,7 +3,12 @@
  * the slab. Blocks are powers of two from 4 KiB to 16 MiB, named by their place.
  *
  * A block that is pinned outlives `free`: queued segments point into it, and it goes back when the
- * last of them has left. All work is O(number of sizes); nothing is allocated after construction.
+ * last of them has left. All work but `trim` is O(number of sizes); nothing is allocated after
+ * construction.
+ *
+ * Free memory keeps its pages for who comes next: giving them back and touching them anew costs more
+ * than a short connection does otherwise. `trim`, called now and then, gives back what has lain idle
+ * from one call to the next.
  */
 import { invariant } from "../base/invariant.ts";
 
@@ -16,6 +21,9 @@ const MIN_SHIFT = 12;
 const ORDER_COUNT = 13;
 const NONE = -1;
 
+/** Of a free block: its pages were given back; it is new since the last `trim`; it was there then. */
+const Pages = { None: 0, Fresh: 1, Idle: 2 } as const;
+
 /** What a unit (4 KiB) is; a block is described at its first unit. */
 const Unit = { Inside: 0, Free: 1, Used: 2, FreedWhilePinned: 3 } as const;
 
@@ -26,6 +34,7 @@ export class BufferPool {
   readonly #kind: Uint8Array;
   readonly #order: Uint8Array;
   readonly #pins: Int32Array;
+  readonly #pages: Uint8Array;
   readonly #next: Int32Array;
   readonly #previous: Int32Array;
   /** First free block of each order. */
@@ -33,10 +42,11 @@ export class BufferPool {
   readonly #unitCount: number;
   #usedUnits = 0;
   #peakUnits = 0;
+  #isTrimmed = true;
 
   /**
-   * Manages `byteLength` bytes at `at`, which is not 0. `onRelease` hears of every block that became
-   * free, merged with its free neighbours, so that its memory can be given to the system.
+   * Manages `byteLength` bytes at `at`, which is not 0. `onRelease` hears from `trim` of free blocks,
+   * merged with their free neighbours, whose memory can be given to the system.
    */
   constructor(at: number, byteLength: number, onRelease?: (at: number, bytes: number) => void) {
     invariant(at > 0, "place 0 means that there is no block");
@@ -47,6 +57,7 @@ export class BufferPool {
     this.#kind = new Uint8Array(units);
     this.#order = new Uint8Array(units);
     this.#pins = new Int32Array(units);
+    this.#pages = new Uint8Array(units);
     this.#next = new Int32Array(units);
     this.#previous = new Int32Array(units);
     for (let unit = 0; unit < units;) {
@@ -72,6 +83,21 @@ export class BufferPool {
     return this.#unitCount * POOL_BLOCK_BYTES_MIN;
   }
 
+  /** Whether every free block has been told to `onRelease`. */
+  get isTrimmed(): boolean {
+    return this.#isTrimmed;
+  }
+
+  /** Tells `onRelease` of the free blocks that were free at the last call too. */
+  trim(): void {
+    this.#isTrimmed = true;
+    for (let order = 0; order < ORDER_COUNT; order++) {
+      for (let unit = this.#first[order]; unit !== NONE; unit = this.#next[unit]) {
+        this.#trimBlock(unit, order);
+      }
+    }
+  }
+
   /** Takes a block of at least `bytes` bytes; its place, or 0 when there is none. */
   allocate(bytes: number): number {
     if (bytes > POOL_BLOCK_BYTES_MAX) return 0;
@@ -83,6 +109,7 @@ export class BufferPool {
     this.#unlink(unit, found);
     while (found > order) {
       found--;
+      this.#pages[unit + (1 << found)] = this.#pages[unit];
       this.#link(unit + (1 << found), found);
     }
     this.#kind[unit] = Unit.Used;
@@ -141,8 +168,19 @@ export class BufferPool {
       if (buddy < unit) unit = buddy;
       order++;
     }
+    this.#pages[unit] = Pages.Fresh;
+    this.#isTrimmed = false;
     this.#link(unit, order);
-    this.#onRelease?.(this.#at + unit * POOL_BLOCK_BYTES_MIN, POOL_BLOCK_BYTES_MIN << order);
+  }
+
+  #trimBlock(unit: number, order: number): void {
+    if (this.#pages[unit] === Pages.Idle) {
+      this.#pages[unit] = Pages.None;
+      this.#onRelease?.(this.#at + unit * POOL_BLOCK_BYTES_MIN, POOL_BLOCK_BYTES_MIN << order);
+    } else if (this.#pages[unit] === Pages.Fresh) {
+      this.#pages[unit] = Pages.Idle;
+      this.#isTrimmed = false;
+    }
   }
 
   #link(unit: number, order: number): void {

@@ -29,6 +29,8 @@ import { planStack, type StackPlan } from "./stack_plan.ts";
 const RESERVED_FILES = 256;
 /** Smaller free blocks are not worth a system call. */
 const RELEASE_BYTES_MIN = 64 * 1024;
+/** Memory that nobody has used for so long goes back to the system. */
+const TRIM_INTERVAL_MS = 1000;
 /** Every UDP flow of a peer has its bound in the forwarder. */
 const UDP_FLOWS_MAX = 1 << 20;
 
@@ -54,6 +56,8 @@ export class LaneStack implements HostWork {
   readonly #host: HostSocketSet;
   readonly #forwarder: LocalForwarder;
   readonly #bulk: BulkTransfers;
+  readonly #pool: BufferPool;
+  #trimmedMs = -Infinity;
 
   /** Main has written a config to the stack's memory. */
   constructor(parts: LaneStackParts) {
@@ -64,6 +68,7 @@ export class LaneStack implements HostWork {
     const pool = new BufferPool(plan.poolAt, plan.poolBytes, (at, bytes) => {
       if (bytes >= RELEASE_BYTES_MIN) releasePages(memory, at, bytes);
     });
+    this.#pool = pool;
     const { addresses, mtu, gso } = config;
     const gsoMaxBytes = gso ? SEGMENT_BYTES_MAX : 0;
     const link = new LinkEndpoint(slab, pool, plan.linkAt, { mtu, gsoMaxBytes });
@@ -124,12 +129,23 @@ export class LaneStack implements HostWork {
     const hasEvents = this.hasHostEvents;
     this.hasHostEvents = false;
     this.#forwarder.onTimeout(nowMs);
+    if (nowMs >= this.#trimDueMs) this.#trim(nowMs);
     const hasBytes = this.#forwarder.turn(hasEvents);
     return this.#bulk.turn() || hasBytes;
   }
 
   nextTimeoutMs(): number {
-    return this.#bulk.hasWork ? -Infinity : this.#forwarder.nextTimeoutMs();
+    if (this.#bulk.hasWork) return -Infinity;
+    return Math.min(this.#forwarder.nextTimeoutMs(), this.#trimDueMs);
+  }
+
+  get #trimDueMs(): number {
+    return this.#pool.isTrimmed ? Infinity : this.#trimmedMs + TRIM_INTERVAL_MS;
+  }
+
+  #trim(nowMs: number): void {
+    this.#trimmedMs = nowMs;
+    this.#pool.trim();
   }
 
   /** Ends all flows of local services, and queues what tells their peers. */

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { ClientRate } from "../../src/forward/client_rate.ts";
 import { OwnAddresses } from "../../src/forward/own_addresses.ts";
+import { Scene } from "./scene.ts";
 import { ServeScene } from "./serve_scene.ts";
 
 Deno.test("a client may begin a burst, then so many per second; others have their own", () => {
@@ -32,6 +33,12 @@ Deno.test("a peer that scans a network is slowed down, and another one is not", 
   scene.pass(100);
   for (let i = 0; i < 20; i++) scene.echo(`192.168.3.${i}`);
   assertEquals(scene.host.sockets.length, 211);
+});
+
+Deno.test("connections to services of our own are not slowed down", () => {
+  const scene = new Scene(undefined, { newFlowsPerSecond: 1, newFlowsBurst: 1 });
+  for (let i = 0; i < 50; i++) scene.open({ remotePort: 10_000 + i });
+  assertEquals(scene.host.open.length, 50);
 });
 
 Deno.test("the host is asked about an address once a second", () => {

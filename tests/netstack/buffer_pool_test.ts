@@ -77,13 +77,45 @@ Deno.test("freeing twice, unpinning what is not pinned and foreign places are bu
   assertThrows(() => pool.free(AT + 64 * KIB));
 });
 
-Deno.test("what was freed is told, merged with what is free beside it", () => {
+Deno.test("what stays free from one trim to the next is told, merged with what is free beside it", () => {
   const released: number[][] = [];
   const pool = new BufferPool(AT, MIB, (at, bytes) => released.push([at - AT, bytes]));
+  assert(pool.isTrimmed);
   const [a, b] = [pool.allocate(512 * KIB), pool.allocate(512 * KIB)];
   pool.free(a);
+  pool.trim();
+  assertEquals(released, []);
+  pool.trim();
+  assertEquals(released, [[a - AT, 512 * KIB]]);
+  assert(pool.isTrimmed);
   pool.free(b);
+  assert(!pool.isTrimmed);
+  pool.trim();
+  pool.trim();
+  pool.trim();
   assertEquals(released, [[a - AT, 512 * KIB], [0, MIB]]);
+});
+
+Deno.test("memory that was used between two trims is not told", () => {
+  const released: number[][] = [];
+  const pool = new BufferPool(AT, MIB, (at, bytes) => released.push([at - AT, bytes]));
+  for (let round = 0; round < 4; round++) {
+    pool.free(pool.allocate(64 * KIB));
+    pool.trim();
+  }
+  assertEquals(released, []);
+  assert(!pool.isTrimmed);
+});
+
+Deno.test("a part of free memory is as fresh as the whole", () => {
+  const released: number[][] = [];
+  const pool = new BufferPool(AT, MIB, (at, bytes) => released.push([at - AT, bytes]));
+  pool.free(pool.allocate(MIB));
+  pool.trim();
+  const part = pool.allocate(512 * KIB);
+  pool.trim();
+  const rest = part === AT ? 512 * KIB : 0;
+  assertEquals(released, [[rest, 512 * KIB]]);
 });
 
 Deno.test("what is larger than a block can be is refused", () => {

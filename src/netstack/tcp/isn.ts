@@ -1,6 +1,7 @@
 /**
- * Numbers of a new connection that others must not guess: the initial sequence number (RFC 6528) and
- * the local port (RFC 6056). Secrets live as long as the object.
+ * Numbers of a new connection that others must not guess: the initial sequence number (RFC 6528), the
+ * beginning of its timestamps (RFC 7323) and the local port (RFC 6056). Secrets live as long as the
+ * object.
  */
 import type { RandomSource } from "../../base/random.ts";
 import { SipHash } from "../../base/siphash.ts";
@@ -10,6 +11,11 @@ const ISN_STEPS_PER_MS = 250;
 
 /** Makes initial sequence numbers. */
 export class IsnGenerator {
+  /**
+   * After `isn`: what the timestamps of that connection are ahead of the clock. A flow that is used
+   * again goes on where it has ended, so what is old shows as old.
+   */
+  stampOffset = 0;
   readonly #hash: SipHash;
 
   constructor(random: RandomSource) {
@@ -32,8 +38,10 @@ export class IsnGenerator {
     hash.addAddress(local);
     hash.addAddress(remote);
     hash.addWord((localPort << 16) | remotePort);
+    const low = hash.finish();
+    this.stampOffset = hash.high;
     // Only the low 32 bits count: ToInt32 takes them from any number below 2^53.
-    return (hash.finish() + Math.floor(nowMs * ISN_STEPS_PER_MS)) | 0;
+    return (low + Math.floor(nowMs * ISN_STEPS_PER_MS)) | 0;
   }
 }
 

@@ -17,18 +17,23 @@ const RANGES_AT_FIRST = 8;
 /** Ranges remembered as lately changed: more than fit in one acknowledgment, as some will merge. */
 const RECENT = 8;
 
+/** What nothing has come out of order for has. */
+const NONE = new Int32Array(0);
+/** The blocks that were taken last, of whichever connection: they are written down at once. */
+const takenBlocks = new Int32Array(SACK_BLOCKS_MAX * 2);
+
 /** The out-of-order ranges of one connection. */
 export class Reassembly {
   /** Number of ranges. */
   count = 0;
   /** Bytes in all ranges. */
   totalBytes = 0;
-  /** What `takeSackBlocks` has left: start and end of each block. */
-  readonly blocks = new Int32Array(SACK_BLOCKS_MAX * 2);
-  #starts = new Int32Array(RANGES_AT_FIRST);
-  #ends = new Int32Array(RANGES_AT_FIRST);
+  /** What `takeSackBlocks` has left, until it is called again: start and end of each block. */
+  readonly blocks = takenBlocks;
+  #starts = NONE;
+  #ends = NONE;
   /** Sequence numbers inside the ranges that changed lately, the latest first. */
-  readonly #recent = new Int32Array(RECENT);
+  #recent = NONE;
   #recentCount = 0;
   #duplicateStart = 0;
   #duplicateEnd = 0;
@@ -208,7 +213,8 @@ export class Reassembly {
   }
 
   #grow(): void {
-    const length = Math.min(this.#starts.length * 2, this.rangesMax);
+    if (this.#recent === NONE) this.#recent = new Int32Array(RECENT);
+    const length = Math.min(Math.max(this.#starts.length * 2, RANGES_AT_FIRST), this.rangesMax);
     const [starts, ends] = [new Int32Array(length), new Int32Array(length)];
     starts.set(this.#starts);
     ends.set(this.#ends);

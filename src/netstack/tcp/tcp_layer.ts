@@ -148,7 +148,9 @@ export class TcpLayer implements ConnectionHost, PendingHost {
     const connection = this.#make(this.#takeId(), flow, path, handler);
     this.#enter(flow, connection.id, connection);
     this.#connectionCount++;
-    connection.open(this.#isns.isn(path.local, localPort, remote, port, nowMs), nowMs);
+    const isn = this.#isns.isn(path.local, localPort, remote, port, nowMs);
+    connection.writer.stampOffset = this.#isns.stampOffset;
+    connection.open(isn, nowMs);
     return connection;
   }
 
@@ -298,6 +300,7 @@ export class TcpLayer implements ConnectionHost, PendingHost {
     }
     const { localAddress, localPort, remoteAddress, remotePort } = flow;
     const isn = this.#isns.isn(localAddress, localPort, remoteAddress, remotePort, this.nowMs);
+    connection.writer.stampOffset = this.#isns.stampOffset;
     connection.answer(isn, this.nowMs);
     return connection;
   }
@@ -434,10 +437,9 @@ export class TcpLayer implements ConnectionHost, PendingHost {
   }
 
   #make(id: number, flow: TcpFlow, path: IpPath, handler: TcpHandler): Connection {
-    const { slab, pool, output, random } = this.#options;
+    const { slab, pool, output } = this.#options;
     const { limits } = this;
     const writer = new SegmentWriter(slab, output, path, flow.localPort, flow.remotePort);
-    writer.stampOffset = new DataView(random.fill(new Uint8Array(4)).buffer).getInt32(0);
     const receiver = new Receiver(
       new ReceiveBuffer(slab, pool),
       limits.delayedAckMs,

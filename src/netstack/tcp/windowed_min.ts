@@ -6,53 +6,63 @@
 
 /** The filter; samples are not negative and times do not go back. */
 export class WindowedMin {
-  readonly #values = new Float64Array(3).fill(-1);
-  readonly #timesMs = new Float64Array(3);
+  #best = -1;
+  #bestMs = 0;
+  #second = -1;
+  #secondMs = 0;
+  #third = -1;
+  #thirdMs = 0;
 
   constructor(readonly windowMs: number) {}
 
   /** The least sample of the window, or -1 before the first. */
   get value(): number {
-    return this.#values[0];
+    return this.#best;
   }
 
   /** Takes a sample. */
   add(sample: number, nowMs: number): void {
-    const values = this.#values, times = this.#timesMs;
-    if (values[0] < 0 || sample <= values[0] || nowMs - times[2] > this.windowMs) {
-      this.#fillFrom(0, sample, nowMs);
+    if (this.#best < 0 || sample <= this.#best || nowMs - this.#thirdMs > this.windowMs) {
+      this.#best = sample;
+      this.#bestMs = nowMs;
+      this.#setSecond(sample, nowMs);
       return;
     }
-    if (sample <= values[1]) this.#fillFrom(1, sample, nowMs);
-    else if (sample <= values[2]) this.#fillFrom(2, sample, nowMs);
+    if (sample <= this.#second) this.#setSecond(sample, nowMs);
+    else if (sample <= this.#third) this.#setThird(sample, nowMs);
     this.#age(sample, nowMs);
   }
 
   /** Lets the second best move up when the best is too old, and keeps the three apart in time. */
   #age(sample: number, nowMs: number): void {
-    const values = this.#values, times = this.#timesMs;
-    const ageMs = nowMs - times[0];
+    const ageMs = nowMs - this.#bestMs;
     if (ageMs > this.windowMs) {
       this.#moveUp(sample, nowMs);
-      if (nowMs - times[0] > this.windowMs) this.#moveUp(sample, nowMs);
-    } else if (times[1] === times[0] && ageMs > this.windowMs / 4) {
-      this.#fillFrom(1, sample, nowMs);
-    } else if (times[2] === times[1] && ageMs > this.windowMs / 2) {
-      values[2] = sample;
-      times[2] = nowMs;
+      if (nowMs - this.#bestMs > this.windowMs) this.#moveUp(sample, nowMs);
+    } else if (this.#secondMs === this.#bestMs && ageMs > this.windowMs / 4) {
+      this.#setSecond(sample, nowMs);
+    } else if (this.#thirdMs === this.#secondMs && ageMs > this.windowMs / 2) {
+      this.#setThird(sample, nowMs);
     }
   }
 
   #moveUp(sample: number, nowMs: number): void {
-    const values = this.#values, times = this.#timesMs;
-    values.copyWithin(0, 1);
-    times.copyWithin(0, 1);
-    values[2] = sample;
-    times[2] = nowMs;
+    this.#best = this.#second;
+    this.#bestMs = this.#secondMs;
+    this.#second = this.#third;
+    this.#secondMs = this.#thirdMs;
+    this.#setThird(sample, nowMs);
   }
 
-  #fillFrom(index: number, sample: number, nowMs: number): void {
-    this.#values.fill(sample, index);
-    this.#timesMs.fill(nowMs, index);
+  /** The second best is the latest too, so it is also the third. */
+  #setSecond(sample: number, nowMs: number): void {
+    this.#second = sample;
+    this.#secondMs = nowMs;
+    this.#setThird(sample, nowMs);
+  }
+
+  #setThird(sample: number, nowMs: number): void {
+    this.#third = sample;
+    this.#thirdMs = nowMs;
   }
 }

@@ -36,6 +36,20 @@ Deno.test("ISNs of flows that differ in one field have nothing to do with each o
   );
 });
 
+Deno.test("the timestamps of one flow go on from the same place, those of another elsewhere", () => {
+  const isns = new IsnGenerator(new SeededRandom(4));
+  const offsetOf = (localPort: number, nowMs: number) => {
+    isns.isn(local, localPort, remote, 2, nowMs);
+    return isns.stampOffset;
+  };
+  const offset = offsetOf(1, 0);
+  assertEquals(offset, offset | 0);
+  assertEquals(offsetOf(1, 1e9), offset);
+  assertNotEquals(offsetOf(2, 0), offset);
+  isns.isn(local, 1, remote, 2, 0);
+  assertNotEquals(isns.stampOffset, isns.isn(local, 1, remote, 2, 0));
+});
+
 Deno.test("ports lie in the ephemeral range and do not come back soon to one destination", () => {
   const chooser = new PortChooser(new SeededRandom(4));
   const seen = new Set<number>();
