@@ -62,8 +62,11 @@ import { WorkerSet } from "./worker_set.ts";
 const STOP_TIMEOUT_MS = 1000;
 /** Handshakes rehearsed at the start: a few, until the code is compiled. */
 const REHEARSALS = 5;
-/** Buffers of a lane that seals and opens: what it seals in a turn, what it makes one item of. */
-const INLINE_BATCHES = { sealBatches: 8, openBatches: 4 } as const;
+/**
+ * Buffers of a lane that seals and opens by itself: what it seals in a turn, and as many receives as it
+ * makes one item of. Those are many where a peer's datagrams come one by one.
+ */
+const INLINE_BATCHES = { sealBatches: 8, openBatches: 32 } as const;
 /** Beside encryptors there are these, and more for each: what it works on, and what waits for it. */
 const QUEUED_BATCHES = 16;
 const QUEUED_BATCHES_PER_ENCRYPTOR = 8;

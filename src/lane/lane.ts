@@ -46,13 +46,17 @@ import { TunOutput } from "./tun_output.ts";
 import { Transmitter } from "./transmit.ts";
 
 /**
- * Receives, rounds of reading and bytes that one turn takes, so that neither direction starves the
- * other. Bytes bound a turn of super-packets to four; small packets come one by one, and all that a turn
- * reads may share a send.
+ * Receives, and rounds of reading, that one turn takes: small packets come one by one, and all that a
+ * turn reads may share a send, all that it receives may be coalesced.
  */
-const RECEIVES_PER_TURN = 4;
+const RECEIVES_PER_TURN = 64;
 const READS_PER_TURN = 64;
-const READ_BYTES_PER_TURN = 240_000;
+/**
+ * Bytes that one turn takes in each direction, so that neither starves the other: four super-packets
+ * of 64 KB. A packet counts as `PACKET_BYTES_LEAST` at least, for what it costs besides.
+ */
+const BYTES_PER_TURN = 240_000;
+const PACKET_BYTES_LEAST = 1000;
 
 /** Readiness of the ports, as bits. */
 export const Ready = { Tun: 1, Udp4: 2, Udp6: 4 } as const;
@@ -323,13 +327,14 @@ export class Lane {
   }
 
   #receiveFrom(family: typeof AF_INET | typeof AF_INET6, bit: number): boolean {
-    for (let i = 0; i < RECEIVES_PER_TURN; i++) {
+    for (let i = 0, bytes = 0; i < RECEIVES_PER_TURN && bytes < BYTES_PER_TURN; i++) {
       const received = this.#receive.receive(family);
       if (received === Received.NoBatch) return false;
       if (received === Received.Nothing) {
         this.ready &= ~bit;
         return i > 0;
       }
+      bytes += budgetBytes(this.#receive.messages, received);
     }
     return true;
   }
@@ -344,7 +349,8 @@ export class Lane {
 
   /**
    * Goes on with the packet in hand and with staged ones, then takes from other lanes, from the TUN and
-   * from the link by turns. False when there is nothing more to take, or no way to go on before something has come back.
+   * from the link by turns. False when there is nothing more to take, or no way to go on before
+   * something has come back.
    */
   #readSome(): boolean {
     if (!this.#outbound.proceed()) return false;
@@ -355,7 +361,7 @@ export class Lane {
       if (!this.#takesPackets) return false;
       if (taken === 0 && read === 0 && drained === 0) return rounds > 0;
       bytes += taken + read + drained;
-      if (bytes >= READ_BYTES_PER_TURN) break;
+      if (bytes >= BYTES_PER_TURN) break;
     }
     return true;
   }
@@ -379,7 +385,7 @@ export class Lane {
     return takenBytes;
   }
 
-  /** Reads the TUN once, if it may be read; how many bytes it gave. */
+  /** Reads the TUN once, if it may be read; what that counts in the turn's bytes. */
   #readTun(): number {
     const tun = this.#tun;
     if (tun === null || (this.ready & Ready.Tun) === 0 || !this.#takesPackets) return 0;
@@ -392,28 +398,28 @@ export class Lane {
     }
     this.channels.counters.add(LaneCounter.TunReads, 1);
     this.channels.counters.add(LaneCounter.TunReadBytes, bytes);
-    this.#outbound.route(readAt, bytes);
+    const packets = this.#outbound.route(readAt, bytes);
     this.#outbound.proceed();
-    return bytes;
+    return budgetBytes(packets, bytes);
   }
 
   /**
-   * Takes segments from the link, one unit of work, and lets the stack fill the room behind them; how
-   * many bytes that were.
+   * Takes segments from the link, one unit of work, and lets the stack fill the room behind them; what
+   * that counts in the turn's bytes.
    */
   #drainLink(): number {
     const stack = this.#stack;
     if (stack === null || stack.link.isEmpty || !this.#outbound.isFree) return 0;
     const { link } = stack;
-    let bytes = 0;
-    for (let packets = 0; packets < UNIT_PACKETS && !link.isEmpty;) {
+    let packets = 0, bytes = 0;
+    while (packets < UNIT_PACKETS && !link.isEmpty) {
       if (this.#transmitter.isBlocked) break;
       bytes += link.frontHeaderBytes + link.frontPayloadBytes;
       packets += this.#outbound.routeSegment(link);
       if (!this.#outbound.proceed()) break;
     }
     stack.flush(this.context.nowMs);
-    return bytes;
+    return budgetBytes(packets, bytes);
   }
 
   #tunReadFailed(errno: number): void {
@@ -475,4 +481,9 @@ export class Lane {
     this.context.mainHasMail = false;
     this.#mainBell.ring();
   }
+}
+
+/** What packets of `bytes` bytes in all count in a turn's bytes. */
+function budgetBytes(packets: number, bytes: number): number {
+  return Math.max(bytes, packets * PACKET_BYTES_LEAST);
 }

@@ -91,12 +91,14 @@ export class Outbound {
 
   /**
    * Decides once for the packet of `bytes` bytes, vnet header included, that was read from the TUN to
-   * `vnetAt` where it goes; then `proceed`.
+   * `vnetAt` where it goes; then `proceed`. Returns how many packets it becomes.
    */
-  route(vnetAt: number, bytes: number): void {
-    if (!this.#parse(vnetAt, bytes)) return;
-    this.#context.channels.counters.add(LaneCounter.TunReadPackets, this.#packet.segmentCount);
+  route(vnetAt: number, bytes: number): number {
+    if (!this.#parse(vnetAt, bytes)) return 1;
+    const packets = this.#packet.segmentCount;
+    this.#context.channels.counters.add(LaneCounter.TunReadPackets, packets);
     if (this.#policy.mayLeave(this.#packet)) this.#routePacket();
+    return packets;
   }
 
   /** The same for a packet that another lane has read, which has asked the filter. */

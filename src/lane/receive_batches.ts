@@ -49,19 +49,18 @@ import { HANDSHAKE_ENDPOINT, HANDSHAKE_LENGTH, HANDSHAKE_MESSAGE } from "./share
 
 const RECEIVE_CAPACITY = 65_536;
 
-/** What became of one attempt to receive. */
+/** What one attempt to receive gives where it gives no bytes. */
 export const Received = {
   /** The socket has nothing more. */
-  Nothing: 0,
-  Something: 1,
+  Nothing: -1,
   /** Every open batch is in the stage: try again when one has come back. */
-  NoBatch: 2,
+  NoBatch: -2,
 } as const;
-/** One of the values of `Received`. */
-export type Received = (typeof Received)[keyof typeof Received];
 
 /** The receiving half of one lane. */
 export class ReceiveBatches {
+  /** After `receive`: how many datagrams it brought. */
+  messages = 0;
   readonly #context: LaneContext;
   readonly #batches: BatchTable;
   readonly #free: FreeList;
@@ -114,8 +113,11 @@ export class ReceiveBatches {
     return this.#free.take();
   }
 
-  /** Receives one datagram or run from the socket of `family` and hands it on. */
-  receive(family: typeof AF_INET | typeof AF_INET6): Received {
+  /**
+   * Receives one datagram or run from the socket of `family` and hands it on; how many bytes that
+   * were, or one of `Received`.
+   */
+  receive(family: typeof AF_INET | typeof AF_INET6): number {
     const batch = this.#takeBatch();
     if (batch < 0) return Received.NoBatch;
     const inputAt = this.#batches.inputAt(batch);
@@ -129,7 +131,7 @@ export class ReceiveBatches {
     counters.add(LaneCounter.UdpReceives, 1);
     counters.add(LaneCounter.UdpReceiveBytes, bytes);
     this.#fill(batch, bytes, Math.max(1, this.port.segmentBytes), this.port.tos);
-    return Received.Something;
+    return bytes;
   }
 
   /**
@@ -161,6 +163,7 @@ export class ReceiveBatches {
       const length = Math.min(segmentBytes, bytes - i * segmentBytes);
       outAt = this.#classify(batch, inputAt + i * segmentBytes, length, outAt);
     }
+    this.messages = messages;
     counters.add(LaneCounter.UdpReceiveMessages, messages);
     if (taken < messages) counters.drop(DropReason.NoBuffer, messages - taken);
     if (batches.word(batch, BatchWord.Count) > 0) this.#context.submit(batch);

@@ -1,10 +1,12 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { DropReason } from "../../src/base/drop_reason.ts";
 import { LaneCounter } from "../../src/lane/counters.ts";
+import { Ready } from "../../src/lane/lane.ts";
 import { RECEIVE_MESSAGES_MAX } from "../../src/lane/limits.ts";
 import { HANDSHAKE_SLOTS } from "../../src/lane/shared_state.ts";
 import { AF_INET6 } from "../../src/tables/endpoint.ts";
 import { PeerEvent, PeerField, PeerWord } from "../../src/tables/peer_table.ts";
+import { buildPacket, UDP } from "../offload/packet_builder.ts";
 import { ipPart, udpPacket4 } from "../sim/packets.ts";
 import {
   concat,
@@ -33,6 +35,18 @@ function setUp(options: FixtureOptions = {}) {
 function packetFrom(peer: number, mark = 1, tos = 0): Uint8Array {
   return ipPart(udpPacket4(inner(peer), OWN, new Uint8Array(84).fill(mark), tos));
 }
+
+/** The same with a UDP checksum, without which packets are not coalesced. */
+function summedFrom(peer: number, mark = 1): Uint8Array {
+  return buildPacket({
+    protocol: UDP,
+    source: inner(peer),
+    destination: OWN,
+    payload: new Uint8Array(84).fill(mark),
+  });
+}
+
+const range = (first: number, count: number) => Array.from({ length: count }, (_, i) => first + i);
 
 function packet6(payloadBytes: number, mark = 1): Uint8Array {
   const bytes = new Uint8Array(40 + payloadBytes).fill(mark, 40);
@@ -304,6 +318,54 @@ Deno.test("what is held for one item is delivered when the batches or the places
     fixture.run();
     const expected = Array.from({ length: 9 * messages }, (_, i) => 1 + Math.floor(i / messages));
     assertEquals(marks(fixture), expected, `${openBatches} batches`);
+  }
+});
+
+Deno.test("datagrams that come one by one are coalesced as those of a run are", () => {
+  const { fixture, keypairs, udp, tun } = setUp({ openBatches: 32 });
+  for (let i = 0; i < 20; i++) {
+    udp.arrivals.push({ bytes: fixture.message(keypairs[0], i, summedFrom(0, i + 1)) });
+  }
+  fixture.run();
+  assertEquals(tun.toHost.length, 1);
+  assertEquals(marks(fixture), range(1, 20));
+});
+
+Deno.test("datagrams of peers that take turns are coalesced for each, and each may roam", () => {
+  const { fixture, keypairs, udp, tun } = setUp({ openBatches: 32 });
+  for (let i = 0; i < 20; i++) {
+    const peer = i % 2;
+    const bytes = fixture.message(keypairs[peer], i, summedFrom(peer, i + 1));
+    udp.arrivals.push({ bytes, endpoint: endpoint4(10 * (peer + 1) + i) });
+  }
+  fixture.run();
+  assertEquals(tun.toHost.length, 2);
+  const isOf = (peer: number) => (mark: number) => (mark - 1) % 2 === peer;
+  assertEquals(marks(fixture), [...range(1, 20).filter(isOf(0)), ...range(1, 20).filter(isOf(1))]);
+  assertEquals([fixture.endpointOf(0), fixture.endpointOf(1)], [endpoint4(28), endpoint4(39)]);
+});
+
+for (const openBatches of [1, 2, 5]) {
+  Deno.test(`with ${openBatches} open batches datagrams that come one by one arrive in order`, () => {
+    const { fixture, keypairs, udp } = setUp({ openBatches });
+    for (let i = 0; i < 100; i++) {
+      udp.arrivals.push({ bytes: fixture.message(keypairs[0], i, summedFrom(0, i + 1)) });
+    }
+    fixture.run();
+    assertEquals(marks(fixture), range(1, 100));
+  });
+}
+
+Deno.test("a turn receives a bounded number of long runs, so that what goes out does not wait", () => {
+  const { fixture, keypairs, udp } = setUp();
+  const bytes = fixture.message(keypairs[0], 0, new Uint8Array(65_000));
+  const keepalives = range(0, 64).map((i) => fixture.message(keypairs[0], i, new Uint8Array(0)));
+  for (const run of [{ bytes }, { bytes: concat(keepalives), segmentBytes: 32 }]) {
+    udp.arrivals.length = 0;
+    for (let i = 0; i < 10; i++) udp.arrivals.push(run);
+    fixture.lane.ready |= Ready.Udp4;
+    assert(fixture.lane.turn(fixture.nowMs));
+    assertEquals(udp.arrivals.length, 6);
   }
 });
 
