@@ -464,6 +464,7 @@ export class NodeProcess implements ConfigurationTarget {
         role: "encryptor",
         lane,
         encryptor,
+        rehearsal: this.#rehearsals[lane],
         ...bells,
       });
     });

@@ -164,7 +164,7 @@ export class LaneHost {
   /** Rehearses while there is nothing else to do. */
   rehearse(fault: () => void): void {
     const { slab, memory, aead } = this.#parts;
-    if (this.#tunFd < 0 || aead === null) return;
+    if (this.#tunFd < 0) return;
     const rehearsal = beginRehearsal(
       this.#start,
       slab,
@@ -178,7 +178,7 @@ export class LaneHost {
       else rehearsal.play();
     }
     rehearsal.close();
-    aead.forgetKeys();
+    aead?.forgetKeys();
   }
 
   /** Closes what the loop itself has opened. */

@@ -34,6 +34,8 @@ export interface EncryptorStart extends CommonStart {
   readonly lane: number;
   /** Which of the lane's encryptors it is. */
   readonly encryptor: number;
+  /** The node that the lane rehearses with. */
+  readonly rehearsal: SharedPlan;
   readonly laneBellFd: number;
   readonly encryptorBellFd: number;
 }

@@ -7,13 +7,14 @@ export const REHEARSAL_PREFIX_NODES = 16;
 /** The tables for the rehearsal of each lane, behind those of the node in the same slab. */
 export function planRehearsals(plan: SharedPlan): SharedPlan[] {
   let firstAt = plan.byteLength;
-  return plan.lanes.map(() => {
+  return plan.lanes.map(({ encryptors }) => {
     const rehearsal = planShared({
       lanes: 1,
       peerCapacity: 1,
       prefixNodeCapacity: REHEARSAL_PREFIX_NODES,
       sealBatches: 4,
       openBatches: 2,
+      encryptors: encryptors.length,
       indexSecret: 0,
       firstAt,
     });

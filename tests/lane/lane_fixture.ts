@@ -137,6 +137,8 @@ export interface FixtureOptions {
   readonly openBatches?: number;
   /** Encryptors in the plan; `makeStage` has to make a stage of them. */
   readonly encryptors?: number;
+  /** Bytes of slab behind the plan. */
+  readonly moreBytes?: number;
   readonly sendMessagesMax?: number;
   readonly mtu?: number;
   readonly limits?: Partial<SessionLimits>;
@@ -201,7 +203,7 @@ export class LaneFixture {
       stackBytes: options.makeStack === undefined ? 0 : STACK_BYTES,
     });
     const { plan } = this;
-    const slab = this.slab = createSlab(plan.byteLength);
+    const slab = this.slab = createSlab(plan.byteLength + (options.moreBytes ?? 0));
     this.tables = new SharedTables(slab, plan);
     this.channels = new LaneChannels(slab, plan, plan.lanes[0]);
     this.allowedIps = new AllowedIps(slab, plan.allowedIpsAt, 256, this.tables.epochs);

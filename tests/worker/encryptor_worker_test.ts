@@ -7,10 +7,13 @@ import { LaneWord } from "../../src/lane/shared_state.ts";
 import { Doorbell } from "../../src/memory/doorbell.ts";
 import { TicketQueue } from "../../src/memory/ticket_queue.ts";
 import type { WorkerMessage } from "../../src/worker/messages.ts";
+import { planRehearsals } from "../../src/worker/rehearsal_plan.ts";
 import { spawnWorker } from "../../src/worker/spawn.ts";
 import { ipPart, tcpSuperPacket4, udpPacket4 } from "../sim/packets.ts";
 import { concat, counterOf, inner, LaneFixture, OWN } from "../lane/lane_fixture.ts";
 
+/** Room for the tables of the lane's rehearsal, in which nothing happens here. */
+const REHEARSAL_BYTES = 4 << 20;
 /** Far longer than any batch takes: a wait that lasts so long has missed its wake-up. */
 const LOST_WAKE_UP_MS = 5000;
 
@@ -20,6 +23,7 @@ async function startLane(encryptors: number) {
   const signals = Array.from({ length: encryptors }, () => new EventFd());
   const fixture = new LaneFixture({
     encryptors,
+    moreBytes: REHEARSAL_BYTES,
     makeStage: (_encryptor, _slots, slab, plan) => {
       const lane = plan.lanes[0];
       return new WorkerStage(
@@ -39,6 +43,7 @@ async function startLane(encryptors: number) {
       encryptor,
       memory: fixture.slab.memory,
       plan: fixture.plan,
+      rehearsal: planRehearsals(fixture.plan)[0],
       laneBellFd: laneSignal.fd,
       encryptorBellFd: fd,
       fault: "",

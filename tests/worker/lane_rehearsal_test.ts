@@ -1,4 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
+import { EventFd, openEventFd } from "../../ffi/eventfd.ts";
+import { EncryptorState } from "../../src/lane/encryptor_state.ts";
 import { DEFAULT_SESSION_LIMITS } from "../../src/lane/limits.ts";
 import { planShared } from "../../src/lane/shared_state.ts";
 import { createSlab } from "../../src/memory/slab.ts";
@@ -6,11 +8,13 @@ import { beginRehearsal } from "../../src/worker/lane_rehearsal.ts";
 import { LaneHost, makeParts } from "../../src/worker/lane_worker.ts";
 import type { LaneStart } from "../../src/worker/messages.ts";
 import { planRehearsals } from "../../src/worker/rehearsal_plan.ts";
+import { spawnWorker } from "../../src/worker/spawn.ts";
 
 /** The start message of the one lane of a small node, and its slab. */
-function startOf() {
+function startOf(encryptors = 0) {
   const plan = planShared({
     lanes: 1,
+    encryptors,
     peerCapacity: 8,
     prefixNodeCapacity: 64,
     sealBatches: 8,
@@ -74,6 +78,54 @@ Deno.test("all packets of a rehearsal come out of its tunnel as they went in", (
   const inTheTunnel = rehearsal.sent - rehearsal.heard;
   rehearsal.close();
   assert(inTheTunnel <= 8, `${inTheTunnel} of ${rehearsal.sent} are missing`);
+});
+
+Deno.test({
+  name: "encryptors in threads of their own take part, and what is wiped does not confuse them",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    const { slab, plan, rehearsal: place, start } = startOf(2);
+    const laneBellFd = openEventFd(), encryptorBellFds = [openEventFd(), openEventFd()];
+    const beside: LaneStart = { ...start, encryptorBellFds };
+    const workers = await Promise.all(encryptorBellFds.map((encryptorBellFd, encryptor) => {
+      const running = Promise.withResolvers<Worker>();
+      const common = { memory: slab.memory, plan, fault: "", lane: 0, laneBellFd } as const;
+      const worker = spawnWorker(`encryptor${encryptor}`, {
+        ...common,
+        role: "encryptor",
+        encryptor,
+        encryptorBellFd,
+        rehearsal: place,
+      }, {
+        onMessage: () => running.resolve(worker),
+        onError: (message) => running.reject(new Error(message)),
+      });
+      return running.promise;
+    }));
+    const parts = makeParts(beside);
+    const rehearsal = beginRehearsal(
+      beside,
+      slab,
+      parts.memory,
+      (start) => new LaneHost(start, parts),
+    )!;
+    while (!rehearsal.isOver && rehearsal.heard < 600) rehearsal.play();
+    assert(rehearsal.heard >= 600, `${rehearsal.heard} of ${rehearsal.sent} packets came back`);
+    rehearsal.close();
+    const states = plan.lanes[0].encryptors.map((encryptor) => new EncryptorState(slab, encryptor));
+    assertEquals(states.map(({ messages }) => messages), [0, 0], "it counts for nothing");
+    const { bellAt } = plan.lanes[0].encryptors[0];
+    const signals = encryptorBellFds.map((fd) => new EventFd(fd));
+    // Both sleep in the end.
+    const endMs = Date.now() + 5000;
+    while (slab.i32[bellAt >> 2] !== 1) {
+      assert(Date.now() < endMs, "an encryptor does not come to rest");
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    workers.forEach((worker) => worker.terminate());
+    signals.forEach((signal) => signal.signal());
+  },
 });
 
 Deno.test("rehearsals of several lanes have places of their own behind the node's", () => {
