@@ -69,6 +69,8 @@ export interface RehearsedLoop {
 export class LaneRehearsal {
   /** Whether there is nothing more to play. */
   isOver = false;
+  /** Whether encryptors have to do something first; they ring the bell of the real lane. */
+  isWaiting = false;
   /** Packets that were played so far, and that have come out of the tunnel again. */
   sent = 0;
   heard = 0;
@@ -123,12 +125,16 @@ export class LaneRehearsal {
     const beganMs = systemClock.nowMs();
     let nowMs = beganMs;
     while (!this.isOver && nowMs - beganMs < SLICE_MS) {
-      if (this.sent - this.heard < IN_TUNNEL_MAX) this.#sendOne();
+      const heardBefore = this.heard;
+      const isFull = this.sent - this.heard >= IN_TUNNEL_MAX;
+      if (!isFull) this.#sendOne();
       this.#loop.round(0);
       nowMs = systemClock.nowMs();
       this.#hear(nowMs);
       this.isOver = this.sent >= PACKETS || nowMs - this.#startedMs > TOTAL_MS ||
         nowMs - this.#heardMs > STALL_MS;
+      this.isWaiting = isFull && this.heard === heardBefore;
+      if (this.isWaiting) return;
     }
   }
 

@@ -35,6 +35,8 @@ const Token = { Bell: 0, Tun: 1, Udp4: 2, Udp6: 3, Host: 4 } as const;
 const SOCKET_FULL_WAIT_MS = 1;
 /** The longest wait that epoll is asked for: deadlines further away come up again. */
 const WAIT_MS_MAX = 3_600_000;
+/** How long a rehearsing lane waits for its encryptors. */
+const REHEARSAL_WAIT_MS = 1;
 /** How long a lane that ends lets go out what it has taken in. */
 const FINISH_MS = 200;
 
@@ -173,7 +175,7 @@ export class LaneHost {
     );
     if (rehearsal === null) return;
     while (!rehearsal.isOver && !this.#lane.isStopping) {
-      this.round(0);
+      this.round(rehearsal.isWaiting ? REHEARSAL_WAIT_MS : 0);
       if (this.#isBusy) fault();
       else rehearsal.play();
     }
