@@ -72,7 +72,7 @@ const SECTIONS: Readonly<Record<string, ReadonlyMap<string, { name: string; isLi
 /** Known keys that this version refuses by name have no text. */
 const REFUSED: readonly string[] = [
   ...["Netstack", "Serve", "Allow", "Deny", "CongestionControl"],
-  ...["Lanes", "Memory", "Status"],
+  ...["Memory", "Status"],
 ];
 
 function keyTable(section: string): string {

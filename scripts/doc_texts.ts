@@ -113,6 +113,14 @@ export const KEY_TEXTS: Readonly<Record<string, Readonly<Record<string, KeyText>
         "`Serve` and `Netstack` name (`hybrid`). `auto` makes an interface where it can, with the " +
         "stack where there is something to serve.",
     ),
+    Lanes: key(
+      "`1` to `16`, or `auto`",
+      "`auto`: one for every four cores, and not more than peers",
+      "Threads among which the peers are divided, each with a queue of the interface and sockets " +
+        "of its own. More than one helps only where several peers are busy at once. It is read " +
+        "when the interface is made; a node with a userspace stack has one. `up --lanes` comes " +
+        "before it. Beyond two cores what `auto` takes is not measured.",
+    ),
     Encryptors: key(
       "`0` to `16`, or `auto`",
       "`auto`: two less than there are cores, but at most 2",
@@ -239,4 +247,7 @@ export const DROP_TEXTS: Readonly<Record<string, string>> = {
   SocketOverflow:
     "The UDP socket's buffer was full, so the kernel has thrown datagrams away (a run that it had " +
     "merged counts once): peers send faster than this machine opens packets. See SocketBuffer.",
+  LaneChanged:
+    "Packets on the way to the lane of their peer when their destination became a peer's of " +
+    "another lane.",
 };

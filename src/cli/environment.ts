@@ -1,5 +1,4 @@
 /** The environment variables that the program obeys, read once. */
-import { chooseEncryptors, ENCRYPTORS_MAX, readEncryptors } from "../config/encryptors.ts";
 import { ALL_OFFLOADS, OFFLOAD_SWITCHES, type OffloadConfig } from "../config/offload.ts";
 import { getEnvironment } from "../../ffi/environment.ts";
 import { DEFAULT_SESSION_LIMITS, type SessionLimits } from "../lane/limits.ts";
@@ -20,6 +19,10 @@ export const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] 
     "LONGHAUL_ENCRYPTORS",
     "for INTERFACE: 0 encrypts in the data plane's own thread, a number in so\nmany others, auto chooses by the number of cores",
   ],
+  [
+    "LONGHAUL_LANES",
+    "for INTERFACE: threads that the peers are divided among, 1 without it",
+  ],
   ["LONGHAUL_OFFLOAD", "for INTERFACE: offloads to switch off, as in the config file's Offload"],
   ["WG_PROCESS_FOREGROUND", "for INTERFACE: 1 is the same as -f"],
   ["WG_TUN_FD, WG_UAPI_FD", "for INTERFACE: open descriptors of the TUN and of the control socket"],
@@ -33,22 +36,6 @@ export function environmentNumber(name: string): number | undefined {
     throw new UsageError(`${name} must be a whole number, not "${text}"`);
   }
   return Number(text);
-}
-
-/** The number of encryptor workers that LONGHAUL_ENCRYPTORS asks for; unset means `auto`. */
-export function environmentEncryptors(): number {
-  return encryptorsOf(getEnvironment("LONGHAUL_ENCRYPTORS") || "auto", "LONGHAUL_ENCRYPTORS");
-}
-
-/** The number of encryptor workers that `text` asks for; `name` is where it stands. */
-export function encryptorsOf(text: string, name: string): number {
-  const wanted = readEncryptors(text);
-  if (wanted === undefined) {
-    throw new UsageError(
-      `${name} must be auto or a number from 0 to ${ENCRYPTORS_MAX}, not "${text}"`,
-    );
-  }
-  return chooseEncryptors(wanted, navigator.hardwareConcurrency);
 }
 
 /** A command line or environment that cannot be meant; told without a stack, exit code 2. */

@@ -8,13 +8,8 @@ import { isUserError, SOCKET_BUFFER_BYTES, startDaemon } from "../daemon/daemon.
 import { parseLogLevel, setUpLog } from "../daemon/log_setup.ts";
 import { reportReady, startInBackground } from "./background.ts";
 import { checkInterfaceName } from "./config_file.ts";
-import {
-  environmentEncryptors,
-  environmentNumber,
-  environmentOffload,
-  sessionLimits,
-  testFault,
-} from "./environment.ts";
+import { environmentNumber, environmentOffload, sessionLimits, testFault } from "./environment.ts";
+import { chooseWorkers, wantedByEnvironment } from "./workers.ts";
 
 /** Runs the command; resolves with the exit code when the interface has ended. */
 export async function runInterface(
@@ -26,15 +21,16 @@ export async function runInterface(
   const tunFd = environmentNumber("WG_TUN_FD");
   const uapiFd = environmentNumber("WG_UAPI_FD");
   const offload = environmentOffload();
-  const encryptors = environmentEncryptors();
+  const wanted = wantedByEnvironment();
   const stays = isForeground || getEnvironment("WG_PROCESS_FOREGROUND") === "1";
   if (!stays) return runInBackground(interfaceName, mainUrl, tunFd, uapiFd);
   const log = setUpLog(interfaceName, parseLogLevel(getEnvironment("LOG_LEVEL")));
+  const shape = { peers: 0, hasStack: false, isAdopted: tunFd !== undefined };
   try {
     const daemon = await startDaemon({
       interfaceName,
       log,
-      encryptors,
+      ...chooseWorkers(wanted, shape, log),
       socketBufferBytes: SOCKET_BUFFER_BYTES,
       offload,
       tunFd,

@@ -10,7 +10,6 @@ import { closeUdpSockets, openUdpSockets } from "../../ffi/udp_open.ts";
 import { isUnixLive } from "../../ffi/unix_socket.ts";
 import type { Log } from "../base/log.ts";
 import { isNamed, toDeviceChange, wipeKeys } from "../config/device_change.ts";
-import { chooseEncryptors } from "../config/encryptors.ts";
 import { peerNats } from "../config/nat_address.ts";
 import { servedPrefixes } from "../config/serve.ts";
 import type { DeviceConfig, NodeConfig } from "../config/types.ts";
@@ -38,7 +37,7 @@ import { clearLeftovers, TunnelChanges } from "../daemon/tunnel_changes.ts";
 import type { SocketAddress } from "../wireguard/configuration.ts";
 import { equalBytes, wipe } from "../wireguard/bytes.ts";
 import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
-import type { CommandInput, CommandSpec, FlagSpec } from "./command_spec.ts";
+import type { CommandInput, CommandSpec } from "./command_spec.ts";
 import {
   type ConfigPlace,
   findConfig,
@@ -61,23 +60,18 @@ import {
 } from "./rootless.ts";
 import { chooseMode, MODE_FLAG, type NodeMode } from "./up_mode.ts";
 import { welcomeText } from "./welcome_text.ts";
-import { encryptorsOf, sessionLimits, testFault } from "./environment.ts";
+import { chooseWorkers, wantedByFlags, WORKER_FLAGS, type Workers } from "./workers.ts";
+import { sessionLimits, testFault } from "./environment.ts";
 
 /** How long the start waits for the names of endpoints; later ones are used when they come. */
 const NAMES_WAIT_MS = 3000;
-
-const ENCRYPTORS_FLAG: FlagSpec = {
-  name: "encryptors",
-  value: "N",
-  help: "threads that encrypt beside the data plane's, 0 for none, or auto, in place of the file's",
-};
 
 export const upCommand: CommandSpec = {
   name: "up",
   summary: "bring up the tunnel that a config file describes, until a signal",
   words: "[FILE|NAME]",
   count: { min: 0, max: 1, rule: "up takes one config file or the name of one, or nothing" },
-  flags: [MODE_FLAG, ENCRYPTORS_FLAG, ...LOG_FLAGS],
+  flags: [MODE_FLAG, ...WORKER_FLAGS, ...LOG_FLAGS],
   examples: [
     ["up", "make keys and a config, or use those made before, and say how peers join"],
     ["up ./wg0.conf", "the tunnel of a config file"],
@@ -92,8 +86,7 @@ export const upCommand: CommandSpec = {
 /** Runs the command; resolves with the exit code when the tunnel has ended. */
 async function runUp({ words, flags, mainUrl }: CommandInput): Promise<number> {
   const isFirstRun = words.length === 0;
-  const flag = flags.text("encryptors");
-  const encryptors = flag === undefined ? null : encryptorsOf(flag, "--encryptors");
+  const wanted = wantedByFlags(flags);
   // Where it cannot work no keys are made.
   if (isFirstRun) chooseMode(flags.text("mode"), "auto", mainUrl);
   const place = findConfig(isFirstRun ? obtainFirstConfig() : words[0]);
@@ -120,11 +113,16 @@ async function runUp({ words, flags, mainUrl }: CommandInput): Promise<number> {
   const { privateKey } = config.device;
   const publicKey = privateKey === undefined ? null : publicKeyOf(privateKey);
   const welcome = isFirstRun ? programCommand(mainUrl) : null;
+  const shape = {
+    peers: config.device.peers.length,
+    hasStack: mode.isRootless || mode.isHybrid,
+    isAdopted: false,
+  };
+  const workers = chooseWorkers({ ...config.longhaul, ...wanted }, shape, log);
   const tunnel: Tunnel = {
     config,
     mode,
-    encryptors: encryptors ??
-      chooseEncryptors(config.longhaul.encryptors, navigator.hardwareConcurrency),
+    workers,
     outer,
     resolver,
     mtu: 0,
@@ -168,14 +166,13 @@ type HostChanges = Pick<
 interface Tunnel {
   readonly config: NodeConfig;
   readonly mode: NodeMode;
+  readonly workers: Workers;
   /** Looks up names also when everything goes through the tunnel. */
   readonly outer: OuterResolver;
   /** A reload puts another one in its place. */
   resolver: EndpointResolver;
   mtu: number;
   readonly publicKey: Uint8Array | null;
-  /** Encryptor workers of a lane. */
-  readonly encryptors: number;
   /** How the program is called, where the user is to be told how to go on; else null. */
   readonly welcome: string | null;
   readonly log: Log;
@@ -215,7 +212,7 @@ async function runInterface(
   const daemon = await startDaemon({
     interfaceName: place.interfaceName,
     log,
-    encryptors: tunnel.encryptors,
+    ...tunnel.workers,
     socketBufferBytes: longhaul.socketBufferBytes ?? SOCKET_BUFFER_BYTES,
     offload: longhaul.offload,
     ...stackOf(tunnel, config),

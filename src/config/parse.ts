@@ -100,6 +100,7 @@ class ConfigParser {
   };
   readonly #longhaul: LonghaulDraft = {
     mode: "auto",
+    lanes: "auto",
     encryptors: "auto",
     socketBufferBytes: null,
     offload: { ...ALL_OFFLOADS },

@@ -9,6 +9,7 @@ import { parseAddress } from "../control/address_text.ts";
 import type { LocalService } from "../forward/local_services.ts";
 import { FilterAction, type FilterRule } from "../nat/filter.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
+import { LANES_MAX, readLanes } from "./lanes.ts";
 import { readLocalServices } from "./local_services.ts";
 import { MTU_MAX, MTU_MIN } from "./mtu.ts";
 import { type NatAddressDraft, readNatAddresses } from "./nat_address.ts";
@@ -150,6 +151,7 @@ export const PEER_KEYS: KeyTable<PeerDraft> = table<PeerDraft>(
 
 export const LONGHAUL_KEYS: KeyTable<LonghaulDraft> = table<LonghaulDraft>(
   { name: "Mode", read: readMode },
+  { name: "Lanes", read: readLaneCount },
   { name: "Encryptors", read: readEncryptorCount },
   { name: "SocketBuffer", read: readSocketBuffer },
   { name: "Offload", isList: true, read: readOffload },
@@ -170,9 +172,7 @@ export const LONGHAUL_KEYS: KeyTable<LonghaulDraft> = table<LonghaulDraft>(
     isList: true,
     read: (value, draft) => readFilterRules(value, FilterAction.Deny, draft.filter),
   },
-  ...["CongestionControl", "Lanes"].map(
-    (name) => unsupported<LonghaulDraft>(name),
-  ),
+  unsupported("CongestionControl"),
   unsupported("Memory"),
   unsupported("Status"),
 );
@@ -256,6 +256,12 @@ function readMode(value: ConfigValue, draft: LonghaulDraft): void {
   const text = value.text.toLowerCase();
   if (isMode(text)) draft.mode = text;
   else value.expected("`auto`, `tun`, `rootless` or `hybrid`");
+}
+
+function readLaneCount(value: ConfigValue, draft: LonghaulDraft): void {
+  const count = readLanes(value.text);
+  if (count !== undefined) draft.lanes = count;
+  else value.expected(`\`auto\` or a number from 1 to ${LANES_MAX}`);
 }
 
 function readEncryptorCount(value: ConfigValue, draft: LonghaulDraft): void {

@@ -2,6 +2,7 @@
 import type { LocalService } from "../forward/local_services.ts";
 import type { FilterRule } from "../nat/filter.ts";
 import type { Encryptors } from "./encryptors.ts";
+import type { Lanes } from "./lanes.ts";
 import type { Mode } from "./mode.ts";
 import type { OffloadConfig } from "./offload.ts";
 import type { Prefix, SocketAddress } from "../wireguard/configuration.ts";
@@ -63,6 +64,7 @@ export interface Hooks {
 /** The `[Longhaul]` section. */
 export interface LonghaulConfig {
   readonly mode: Mode;
+  readonly lanes: Lanes;
   /** Encryptors of a lane. */
   readonly encryptors: Encryptors;
   /** Bytes of the UDP sockets' buffers, null for the default. */

@@ -12,6 +12,7 @@ const PROGRAMS: Record<Kind, string[]> = {
   longhaul: [],
   "longhaul with an encryptor": [],
   "longhaul with three encryptors": [],
+  "longhaul with two lanes": [],
   "wireguard-go": ["wireguard-go"],
   boringtun: ["boringtun-cli"],
 };

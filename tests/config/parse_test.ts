@@ -103,6 +103,7 @@ Deno.test("what a file leaves out is absent, or has its default", () => {
   assertEquals(Object.keys(config.device), ["privateKey", "peers"]);
   assertEquals(config.longhaul, {
     mode: "auto",
+    lanes: "auto",
     encryptors: "auto",
     socketBufferBytes: null,
     offload: {
@@ -129,6 +130,7 @@ Deno.test("[Longhaul] is read, as it stands and behind #:", () => {
   const lines = [
     "[Longhaul]",
     "Encryptors = 2",
+    "Lanes = 3",
     "mode = TUN",
     "SocketBuffer = 2M",
     "Offload = no-udp-gso,no-tun-gro",
@@ -136,6 +138,7 @@ Deno.test("[Longhaul] is read, as it stands and behind #:", () => {
   ];
   const expected = {
     mode: "tun",
+    lanes: 3,
     encryptors: 2,
     socketBufferBytes: 2 * 1024 * 1024,
     offload: {
@@ -423,8 +426,8 @@ Deno.test("an unknown section is refused, not ignored, and its keys are not repo
 
 Deno.test("what is not supported yet is refused by name, never ignored", () => {
   assertEquals(
-    refused(`${INTERFACE}[Longhaul]\nLanes = 4`),
-    "f:4:9: error: Lanes: not supported yet; remove the line",
+    refused(`${INTERFACE}[Longhaul]\nMemory = 4`),
+    "f:4:10: error: Memory: not supported yet; remove the line",
   );
   assertEquals(
     refused(`${INTERFACE}[Socks5]\nBindAddress = 127.0.0.1:1080`),
