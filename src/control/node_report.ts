@@ -6,6 +6,7 @@
  * version=0.1.0
  * uptime_ms=61234
  * cipher=openssl-composed
+ * lane=3 123456 78                         of each: peers, messages, packets handed over
  * encryptors=2
  * encryptor=812 30411                      of each: batches and messages that it has done
  * mtu=1420
@@ -31,6 +32,15 @@ export interface DropCount {
   readonly packets: number;
 }
 
+/** The share of one lane. */
+export interface LaneWork {
+  readonly peers: number;
+  /** Messages that it has sent and received. */
+  readonly messages: number;
+  /** Super-packets that it has read for peers of other lanes. */
+  readonly handedOver: number;
+}
+
 /** What one encryptor worker has done. */
 export interface EncryptorWork {
   readonly batches: number;
@@ -52,7 +62,9 @@ export interface NodeReport {
   readonly version: string;
   readonly uptimeMs: number;
   readonly cipher: string;
-  /** Encryptor workers; 0: the lanes seal and open themselves. */
+  /** By number. */
+  readonly lanes: readonly LaneWork[];
+  /** Encryptor workers beside each; 0: the lanes seal and open themselves. */
   readonly encryptors: number;
   /** What each of them has done. */
   readonly encryptorWork: readonly EncryptorWork[];
@@ -70,6 +82,9 @@ export function* reportFields(report: NodeReport): Generator<RequestField> {
   yield ["version", report.version];
   yield ["uptime_ms", Math.round(report.uptimeMs)];
   yield ["cipher", report.cipher];
+  for (const { peers, messages, handedOver } of report.lanes) {
+    yield ["lane", `${peers} ${messages} ${handedOver}`];
+  }
   yield ["encryptors", report.encryptors];
   for (const { batches, messages } of report.encryptorWork) {
     yield ["encryptor", `${batches} ${messages}`];
@@ -88,7 +103,8 @@ export function* reportFields(report: NodeReport): Generator<RequestField> {
 export function parseReport(fields: Iterable<readonly [string, string]>): NodeReport {
   const single = new Map<string, string>();
   const offloads = new Map<string, OffloadState>(), counters = new Map<string, number>();
-  const drops: DropCount[] = [], peers: PeerReport[] = [], encryptorWork: EncryptorWork[] = [];
+  const drops: DropCount[] = [], peers: PeerReport[] = [];
+  const lanes: LaneWork[] = [], encryptorWork: EncryptorWork[] = [];
   for (const [key, value] of fields) {
     const words = value.split(" ");
     if (key === "offload" && OFFLOAD_STATES.includes(words[1])) {
@@ -98,12 +114,14 @@ export function parseReport(fields: Iterable<readonly [string, string]>): NodeRe
       encryptorWork.push({ batches: number(words[0]), messages: number(words[1]) });
     } else if (key === "drop") drops.push({ reason: words[0], packets: number(words[1]) });
     else if (key === "peer") peers.push(parsePeer(words));
+    else if (key === "lane") lanes.push(parseLane(words));
     else single.set(key, value);
   }
   return {
     version: single.get("version") ?? "",
     uptimeMs: number(single.get("uptime_ms")),
     cipher: single.get("cipher") ?? "",
+    lanes,
     encryptors: number(single.get("encryptors")),
     encryptorWork,
     mtu: number(single.get("mtu")),
@@ -112,6 +130,10 @@ export function parseReport(fields: Iterable<readonly [string, string]>): NodeRe
     drops,
     peers,
   };
+}
+
+function parseLane([peers, messages, handedOver]: string[]): LaneWork {
+  return { peers: number(peers), messages: number(messages), handedOver: number(handedOver) };
 }
 
 function parsePeer([keyText, rx, tx, ...name]: string[]): PeerReport {

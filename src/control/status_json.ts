@@ -11,6 +11,7 @@
  *       version: string,
  *       uptime: number,               // seconds, with fraction
  *       cipher: string,
+ *       lanes: { peers: number, messages: number, handedOver: number }[],
  *       encryptors: number,
  *       encryptorWork: [{ batches: number, messages: number }],    one for each encryptor
  *       mtu: number,
@@ -58,6 +59,7 @@ import {
   type BatchSizes,
   batchSizes,
   type EncryptorWork,
+  type LaneWork,
   type NodeReport,
   type PeerReport,
 } from "./node_report.ts";
@@ -83,6 +85,7 @@ export interface NodeJson {
   readonly version: string;
   readonly uptime: number;
   readonly cipher: string;
+  readonly lanes: readonly LaneWork[];
   readonly encryptors: number;
   readonly encryptorWork: readonly EncryptorWork[];
   readonly mtu: number;
@@ -156,12 +159,13 @@ function flowJson({ ageMs, ...flow }: FlowReport, peers: readonly PeerStatus[]):
 }
 
 function nodeJson(report: NodeReport): NodeJson {
-  const { version, uptimeMs, cipher, encryptors, encryptorWork, mtu, offloads, counters, drops } =
-    report;
+  const { version, uptimeMs, cipher, lanes, encryptors, encryptorWork, mtu } = report;
+  const { offloads, counters, drops } = report;
   return {
     version,
     uptime: uptimeMs / 1000,
     cipher,
+    lanes,
     encryptors,
     encryptorWork,
     mtu,

@@ -13,7 +13,7 @@ import { UdpSocketPair } from "../../ffi/udp.ts";
 import { DropReason, dropReasonName } from "../base/drop_reason.ts";
 import type { Log } from "../base/log.ts";
 import { VERSION } from "../base/version.ts";
-import type { NodeReport, OffloadState, PeerReport } from "../control/node_report.ts";
+import type { LaneWork, NodeReport, OffloadState, PeerReport } from "../control/node_report.ts";
 import type { PeerNames } from "../control/peer_names.ts";
 import { NobleCrypto } from "../crypto/noble.ts";
 import type { NoiseCrypto } from "../crypto/noise_crypto.ts";
@@ -35,6 +35,7 @@ import {
 import { Doorbell } from "../memory/doorbell.ts";
 import { createSlab, type Slab } from "../memory/slab.ts";
 import { keypairTableBytes } from "../tables/keypair_table.ts";
+import { PeerWord } from "../tables/peer_table.ts";
 import { ControlPlane } from "../node/control_plane.ts";
 import type {
   ConfigurationTarget,
@@ -264,6 +265,7 @@ export class NodeProcess implements ConfigurationTarget {
       version: VERSION,
       uptimeMs: systemClock.nowMs() - this.#startedMs,
       cipher: this.#cipher,
+      lanes: this.#laneWork(),
       encryptors,
       encryptorWork: this.#plan.lanes.flatMap((lane) =>
         lane.encryptors.map((plan) => {
@@ -277,6 +279,18 @@ export class NodeProcess implements ConfigurationTarget {
       drops: drops.slice(1).filter(({ packets }) => packets > 0),
       peers: this.#peerReports(),
     };
+  }
+
+  #laneWork(): LaneWork[] {
+    const { device, tables, channels } = this.#control;
+    const peers = channels.map(() => 0);
+    for (const slot of device.slots()) peers[tables.peers.word(slot, PeerWord.Lane)]++;
+    return channels.map(({ counters }, lane) => ({
+      peers: peers[lane],
+      messages: counters.value(LaneCounter.UdpSendMessages) +
+        counters.value(LaneCounter.UdpReceiveMessages),
+      handedOver: counters.value(LaneCounter.HandedOver),
+    }));
   }
 
   /** The node in one line: `wg0: 2 of 3 peers in session, UDP port 51820`. */

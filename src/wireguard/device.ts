@@ -232,6 +232,11 @@ export class Device implements ConfigurationTarget {
     return this.#peers.find(toHex(publicKey))?.slot ?? -1;
   }
 
+  /** The slots of all peers. */
+  slots(): number[] {
+    return Array.from(this.#peers.values(), ({ slot }) => slot);
+  }
+
   /** Changes the configuration as a whole, or throws `ConfigurationError` and changes nothing. */
   apply(change: DeviceChange): void {
     const nowMs = this.#options.clock.nowMs();

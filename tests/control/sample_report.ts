@@ -5,6 +5,7 @@ export const REPORT: NodeReport = {
   version: "0.1.0",
   uptimeMs: 61_234,
   cipher: "openssl-composed",
+  lanes: [{ peers: 2, messages: 300, handedOver: 5 }, { peers: 1, messages: 100, handedOver: 0 }],
   encryptors: 1,
   encryptorWork: [{ batches: 12, messages: 345 }],
   mtu: 1420,

@@ -95,6 +95,7 @@ Deno.test("a process of ours tells of its data plane, its rates and friendly nam
     version: "0.1.0",
     uptime: 61.234,
     cipher: "openssl-composed",
+    lanes: [{ peers: 2, messages: 300, handedOver: 5 }, { peers: 1, messages: 100, handedOver: 0 }],
     encryptors: 1,
     encryptorWork: [{ batches: 12, messages: 345 }],
     mtu: 1420,

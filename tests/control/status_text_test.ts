@@ -133,6 +133,7 @@ Deno.test("what a process of ours tells follows the lines of wg in each paragrap
   offloads: udp-gso; off: tun-uso; refused by the kernel: tun-gro
   rate: 10.0 kbit/s received, 1.00 Mbit/s sent
   batches: 42.5 packets per TUN read, 40.0 per UDP send
+  lanes: 2 peers (75 %), 1 peer (25 %); 5 packets handed over
   drops: Replayed 7, NoRoute 2
 
 peer: CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg=

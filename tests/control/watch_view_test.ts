@@ -30,6 +30,7 @@ function report(drops: number): NodeReport {
     version: "0.1.0",
     uptimeMs: 3_700_000,
     cipher: "openssl-composed",
+    lanes: [{ peers: 2, messages: 0, handedOver: 0 }],
     encryptors: 0,
     encryptorWork: [],
     mtu: 1420,
