@@ -1,8 +1,11 @@
-import { assertEquals } from "@std/assert";
-import { LaneCommand, LaneNotice, LaneWord } from "../../src/lane/shared_state.ts";
+import { assert, assertEquals } from "@std/assert";
+import { ENCRYPTORS_MAX } from "../../src/config/encryptors.ts";
+import { LANES_MAX } from "../../src/config/lanes.ts";
+import { LaneCommand, LaneNotice, LaneWord, planShared } from "../../src/lane/shared_state.ts";
 import { PeerCommand, PeerEvent, PeerField, PeerWord } from "../../src/tables/peer_table.ts";
 import { KeypairField, KeypairWord } from "../../src/tables/keypair_table.ts";
 import { BatchWord } from "../../src/lane/batch.ts";
+import { planRehearsals } from "../../src/worker/rehearsal_plan.ts";
 
 const layouts = {
   LaneWord,
@@ -23,3 +26,14 @@ for (const [name, layout] of Object.entries(layouts)) {
     assertEquals(new Set(places).size, places.length);
   });
 }
+
+Deno.test("the largest node that can be asked for, with its rehearsals, fits the slab", () => {
+  const plan = planShared({
+    lanes: LANES_MAX,
+    encryptors: ENCRYPTORS_MAX,
+    sealBatches: 16 + 8 * ENCRYPTORS_MAX,
+    openBatches: 16 + 8 * ENCRYPTORS_MAX,
+    indexSecret: 1,
+  });
+  assert(planRehearsals(plan).at(-1)!.byteLength < 2 ** 31);
+});

@@ -11,15 +11,16 @@ export const LONGHAUL = Deno.env.get("LONGHAUL_PROGRAM") ??
 // The launcher must not ask npm for a Deno: there is no way out of a test's namespace.
 if (!Deno.env.has("LONGHAUL_DENO")) Deno.env.set("LONGHAUL_DENO", Deno.execPath());
 
-/** Longhaul with its encryptor in the lane, beside it, or with several of them, and how many. */
-const ENCRYPTORS = {
-  "longhaul": "0",
-  "longhaul with an encryptor": "1",
-  "longhaul with three encryptors": "3",
+/** Longhaul with its encryptor in the lane, beside it, or with several of them, or with two lanes. */
+const VARIANTS = {
+  "longhaul": { lanes: "1", encryptors: "0" },
+  "longhaul with an encryptor": { lanes: "1", encryptors: "1" },
+  "longhaul with three encryptors": { lanes: "1", encryptors: "3" },
+  "longhaul with two lanes": { lanes: "2", encryptors: "0" },
 } as const;
 
 /** The programs that a test can start. */
-export type Kind = keyof typeof ENCRYPTORS | "wireguard-go" | "boringtun";
+export type Kind = keyof typeof VARIANTS | "wireguard-go" | "boringtun";
 
 /** True when the program under test is Longhaul itself, not another one put in its place. */
 export const IS_LONGHAUL = !/wireguard-go|boringtun/.test(LONGHAUL);
@@ -142,7 +143,7 @@ export class NodeProcess {
   async load(
     how: "setconf" | "addconf" | "syncconf",
     text: string,
-    timeoutMs = 5000,
+    timeoutMs = 20_000,
   ): Promise<void> {
     const path = `${this.#net.folder}/${this.name}.conf`;
     await Deno.writeTextFile(path, text);
@@ -158,7 +159,7 @@ export class NodeProcess {
   }
 
   /** What `wg show IF dump` says now. */
-  async show(timeoutMs = 5000): Promise<InterfaceStatus> {
+  async show(timeoutMs = 20_000): Promise<InterfaceStatus> {
     return parseDump((await wg(["show", this.name, "dump"], { timeoutMs })).stdout);
   }
 
@@ -243,7 +244,8 @@ export function programFor(
         argv: [LONGHAUL, "-f", name],
         env: {
           LOG_LEVEL: "verbose",
-          LONGHAUL_ENCRYPTORS: ENCRYPTORS[kind],
+          LONGHAUL_LANES: VARIANTS[kind].lanes,
+          LONGHAUL_ENCRYPTORS: VARIANTS[kind].encryptors,
         },
       };
   }

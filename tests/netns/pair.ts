@@ -17,10 +17,14 @@ export type Kinds = readonly [Kind, Kind];
 
 export const LONGHAUL_PAIR: Kinds = ["longhaul", "longhaul"];
 
-/** Longhaul with itself, its encryptor inside the lane and beside it. */
+/**
+ * Longhaul with itself, its encryptor inside the lane and beside it, and with two lanes: of flows to a
+ * single peer about half begin at the queue of the other lane.
+ */
 export const OWN_PAIRS: readonly Kinds[] = [
   LONGHAUL_PAIR,
   ["longhaul with an encryptor", "longhaul with an encryptor"],
+  ["longhaul with two lanes", "longhaul with two lanes"],
 ];
 
 /** Longhaul and wireguard-go in both roles. */
@@ -39,6 +43,7 @@ const PROGRAM_OF: Record<Kind, string> = {
   "longhaul": LONGHAUL,
   "longhaul with an encryptor": LONGHAUL,
   "longhaul with three encryptors": LONGHAUL,
+  "longhaul with two lanes": LONGHAUL,
   "wireguard-go": "wireguard-go",
   "boringtun": "boringtun-cli",
 };

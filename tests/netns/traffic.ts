@@ -117,6 +117,8 @@ export interface IperfResult {
   readonly lostPercent: number;
   /** UDP only. */
   readonly packets: number;
+  /** UDP only: of the first stream. */
+  readonly outOfOrder: number;
 }
 
 let nextPort = 5201;
@@ -237,13 +239,14 @@ interface IperfSum {
   retransmits?: number;
   lost_percent?: number;
   packets?: number;
+  out_of_order?: number;
 }
 
 function readReport(text: string): IperfResult {
   if (text === "") throw new Error("iperf3 ended without a report");
   const report = JSON.parse(text) as {
     error?: string;
-    end?: Record<string, IperfSum | undefined>;
+    end?: Record<string, IperfSum | undefined> & { streams?: { udp?: IperfSum }[] };
   };
   if (report.error !== undefined) throw new Error(`iperf3: ${report.error}`);
   const end = report.end ?? {};
@@ -255,5 +258,6 @@ function readReport(text: string): IperfResult {
     retransmits: end.sum_sent?.retransmits ?? 0,
     lostPercent: end.sum?.lost_percent ?? 0,
     packets: end.sum?.packets ?? 0,
+    outOfOrder: end.streams?.[0]?.udp?.out_of_order ?? 0,
   };
 }
