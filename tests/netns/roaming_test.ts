@@ -62,9 +62,12 @@ pairTest("a changed address is followed, on either side", CHANGEABLE_PAIRS, asyn
 
 pairTest("a peer moves between IPv4 and IPv6 outside", CHANGEABLE_PAIRS, async (net, kinds) => {
   const { a, b } = await connectUp(net, kinds);
-  await a.node.set("peer", b.key.publicKey, "endpoint", `[${OUTER.b6}]:${b.port}`);
-  await pingUntilAnswered(a.namespace, b.inner4);
-  await endpointBecomes(b, `[${OUTER.a6}]:${a.port}`);
+  // A late answer over IPv4 would take a back to that: then it is set once more.
+  await waitFor("b hears a over IPv6", 10_000, async () => {
+    await a.node.set("peer", b.key.publicKey, "endpoint", `[${OUTER.b6}]:${b.port}`);
+    await pingUntilAnswered(a.namespace, b.inner4);
+    return await endpointOf(b) === `[${OUTER.a6}]:${a.port}`;
+  });
   await a.node.set("peer", b.key.publicKey, "endpoint", `${OUTER.b4}:${b.port}`);
   await pingUntilAnswered(a.namespace, b.inner6);
   await endpointBecomes(b, `${OUTER.a4}:${a.port}`);
