@@ -61,6 +61,8 @@ const SOCKET_BUFFER_BYTES = 512 * 1024;
 export interface RehearsedLoop {
   /** One wait of at most `waitMsMax` and one turn. */
   round(waitMsMax: number): void;
+  /** Whether no batch is in the hands of encryptors. */
+  readonly isIdle: boolean;
   /** Closes what the loop itself has opened. */
   close(): void;
 }
@@ -84,6 +86,8 @@ export class LaneRehearsal {
   readonly #packets: readonly number[];
   readonly #startedMs = systemClock.nowMs();
   #heardMs = this.#startedMs;
+  /** Nothing more is played, but encryptors still have what was. */
+  #isEnding = false;
 
   /** Throws `SystemCallError` where descriptors or the loopback interface are missing. */
   constructor(
@@ -126,14 +130,16 @@ export class LaneRehearsal {
     let nowMs = beganMs;
     while (!this.isOver && nowMs - beganMs < SLICE_MS) {
       const heardBefore = this.heard;
-      const isFull = this.sent - this.heard >= IN_TUNNEL_MAX;
-      if (!isFull) this.#sendOne();
+      const maySend = !this.#isEnding && this.sent - this.heard < IN_TUNNEL_MAX;
+      if (maySend) this.#sendOne();
       this.#loop.round(0);
       nowMs = systemClock.nowMs();
       this.#hear(nowMs);
-      this.isOver = this.sent >= PACKETS || nowMs - this.#startedMs > TOTAL_MS ||
+      const playedMs = nowMs - this.#startedMs;
+      this.#isEnding ||= this.sent >= PACKETS || playedMs > TOTAL_MS ||
         nowMs - this.#heardMs > STALL_MS;
-      this.isWaiting = isFull && this.heard === heardBefore;
+      this.isOver = this.#isEnding && (this.#loop.isIdle || playedMs > TOTAL_MS + STALL_MS);
+      this.isWaiting = !maySend && this.heard === heardBefore;
       if (this.isWaiting) return;
     }
   }
@@ -160,6 +166,8 @@ export class LaneRehearsal {
     const { peersAt, keypairsAt, epochsAt, byteLength, lanes, batchSlots } = this.#plan;
     // Also where pages are not given back.
     this.#memory.u8.fill(0, keypairsAt, epochsAt);
+    // An encryptor that was stopped in the middle of a batch must find it as it was.
+    if (!this.#loop.isIdle) return;
     const { encryptors, ticketsAt } = lanes[0];
     // A queue stays: an encryptor that comes late must not find its counters half gone.
     const queueBytes = encryptors.length === 0 ? 0 : ticketQueueBytes(batchSlots);

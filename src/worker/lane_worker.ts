@@ -183,6 +183,11 @@ export class LaneHost {
     aead?.forgetKeys();
   }
 
+  /** Whether no batch is in the stage. */
+  get isIdle(): boolean {
+    return this.#lane.context.isStageEmpty;
+  }
+
   /** Closes what the loop itself has opened. */
   close(): void {
     this.#epoll.close();

@@ -1,9 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
+import { closeFd } from "../../ffi/descriptor.ts";
 import { EventFd, openEventFd } from "../../ffi/eventfd.ts";
+import { BATCH_ENDPOINT, BatchWord } from "../../src/lane/batch.ts";
 import { EncryptorState } from "../../src/lane/encryptor_state.ts";
 import { DEFAULT_SESSION_LIMITS } from "../../src/lane/limits.ts";
-import { planShared } from "../../src/lane/shared_state.ts";
+import { LaneChannels, planShared, SharedTables } from "../../src/lane/shared_state.ts";
 import { createSlab } from "../../src/memory/slab.ts";
+import { TicketQueue } from "../../src/memory/ticket_queue.ts";
+import { KEYPAIR_SEND_KEY } from "../../src/tables/keypair_table.ts";
 import { beginRehearsal } from "../../src/worker/lane_rehearsal.ts";
 import { LaneHost, makeParts } from "../../src/worker/lane_worker.ts";
 import type { LaneStart } from "../../src/worker/messages.ts";
@@ -126,6 +130,38 @@ Deno.test({
     workers.forEach((worker) => worker.terminate());
     signals.forEach((signal) => signal.signal());
   },
+});
+
+Deno.test("a batch that an encryptor is stopped in stays as it is when the rehearsal ends", () => {
+  const { slab, plan, rehearsal: place, start } = startOf(1);
+  const signal = new EventFd();
+  const parts = makeParts({ ...start, encryptorBellFds: [signal.fd] });
+  const rehearsal = beginRehearsal(
+    { ...start, encryptorBellFds: [signal.fd] },
+    slab,
+    parts.memory,
+    (start) => new LaneHost(start, parts),
+  )!;
+  while (!rehearsal.isWaiting) rehearsal.play();
+  assert(!rehearsal.isOver);
+  const [lane] = place.lanes;
+  const { batches } = new LaneChannels(slab, place, lane);
+  const queue = new TicketQueue(slab, lane.ticketsAt, place.batchSlots);
+  const slot = queue.claim();
+  const batch = queue.value(slot), at = batches.at(batch);
+  const before = slab.u8.slice(at, at + BATCH_ENDPOINT);
+  assert(batches.word(batch, BatchWord.Count) > 0);
+  rehearsal.close();
+  assertEquals(slab.u8.slice(at, at + BATCH_ENDPOINT), before);
+  const { keypairs } = new SharedTables(slab, place);
+  const key = keypairs.at(0) + KEYPAIR_SEND_KEY;
+  assertEquals(
+    slab.u8.subarray(key, key + 64).findIndex((byte) => byte !== 0),
+    -1,
+    "no key is left",
+  );
+  assertEquals(new EncryptorState(slab, plan.lanes[0].encryptors[0]).batches, 0);
+  closeFd(signal.fd);
 });
 
 Deno.test("rehearsals of several lanes have places of their own behind the node's", () => {
