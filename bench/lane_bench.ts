@@ -97,6 +97,7 @@ class RepeatingTun implements TunPort {
 class RepeatingUdp implements UdpPort {
   readonly segmentBytes = STRIDE;
   readonly tos = 0;
+  readonly queuedMs = 0;
   wanted = 0;
   readonly #endpoint = endpoint4(1);
   readonly #kernels: Kernels;

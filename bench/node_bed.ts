@@ -67,6 +67,7 @@ export class RunQueue {
 export class QueueUdp implements UdpPort {
   segmentBytes = 0;
   tos = 0;
+  queuedMs = 0;
 
   constructor(
     readonly slab: Slab,

@@ -4,10 +4,11 @@
  * What a failed send means and how it is repeated is the lane's business, not this file's.
  */
 import { Errno } from "../src/base/errno.ts";
+import { CLOCK_REALTIME } from "./clock.ts";
 import { Cmsghdr, cmsgSpace, In6Pktinfo, InPktinfo, Msghdr } from "./layout.ts";
 import { checked, type Libc, libc } from "./libc.ts";
 import type { FfiMemory } from "./memory.ts";
-import { AF_INET, MSG_DONTWAIT, MSG_NOSIGNAL } from "./socket.ts";
+import { AF_INET, MSG_DONTWAIT, MSG_NOSIGNAL, SO_TIMESTAMPNS, SOL_SOCKET } from "./socket.ts";
 import type { UdpSockets } from "./udp_open.ts";
 
 export {
@@ -48,9 +49,10 @@ const SEND_IOVEC = 144;
 const RECEIVE_CONTROL = 192;
 const SEND_CONTROL = 320;
 const CONTROL_BYTES = 128;
+const NOW = 448;
 
 /** Bytes of slab that one `UdpSocketPair` needs, at a multiple of 8; a cache line is better. */
-export const UDP_SCRATCH_BYTES = 448;
+export const UDP_SCRATCH_BYTES = 464;
 
 /**
  * A lane's handle on an IPv4 and an IPv6 socket (`UdpPort` of src/lane/ports.ts). Several workers
@@ -62,6 +64,8 @@ export class UdpSocketPair {
   segmentBytes = 0;
   /** After `receive`: the TOS or traffic class byte of the outer header. */
   tos = 0;
+  /** After `receive`: for how many milliseconds it has stood in the socket's queue. */
+  queuedMs = 0;
 
   readonly #libc: Libc = libc();
   readonly #memory: FfiMemory;
@@ -69,6 +73,7 @@ export class UdpSocketPair {
   readonly #scratchAt: number;
   readonly #receiveHeader: bigint;
   readonly #sendHeader: bigint;
+  readonly #now: bigint;
   #v4 = -1;
   #v6 = -1;
 
@@ -79,6 +84,7 @@ export class UdpSocketPair {
     this.#scratchAt = scratchAt;
     this.#receiveHeader = memory.addressOf(scratchAt + RECEIVE_HEADER);
     this.#sendHeader = memory.addressOf(scratchAt + SEND_HEADER);
+    this.#now = memory.addressOf(scratchAt + NOW);
     memory.u8.fill(0, scratchAt, scratchAt + UDP_SCRATCH_BYTES);
     this.#prepareHeader(RECEIVE_HEADER, RECEIVE_IOVEC, RECEIVE_CONTROL);
     this.#prepareHeader(SEND_HEADER, SEND_IOVEC, SEND_CONTROL);
@@ -122,6 +128,7 @@ export class UdpSocketPair {
     i32[endpoint + (EndpointRecord.sockaddrLength >> 2)] = i32[header + (Msghdr.namelen >> 2)];
     this.segmentBytes = length;
     this.tos = 0;
+    this.queuedMs = 0;
     this.#readControl(i32[header + (Msghdr.controllen >> 2)], endpointAt);
     return length;
   }
@@ -138,6 +145,8 @@ export class UdpSocketPair {
       const data = at + Cmsghdr.data;
       if (level === SOL_UDP) {
         if (type === UDP_GRO) this.segmentBytes = i32[data >> 2];
+      } else if (level === SOL_SOCKET) {
+        if (type === SO_TIMESTAMPNS) this.queuedMs = this.#msSince(data);
       } else if (level === IPPROTO_IP) {
         // The kernel gives the TOS as one byte, the traffic class as an int (net/ipv4/ip_sockglue.c).
         if (type === IP_TOS) this.tos = this.#memory.u8[data];
@@ -148,6 +157,15 @@ export class UdpSocketPair {
       }
       at += (cmsgBytes + 7) & ~7;
     }
+  }
+
+  /** How long ago the struct timespec of CLOCK_REALTIME at `at` was; 0 where it is to come. */
+  #msSince(at: number): number {
+    this.#libc.clock_gettime_at(CLOCK_REALTIME, this.#now);
+    const i32 = this.#i32;
+    const now = (this.#scratchAt + NOW) >> 2, then = at >> 2;
+    const seconds = (i32[now] - i32[then]) | 0;
+    return Math.max(0, seconds * 1000 + (i32[now + 2] - i32[then + 2]) / 1e6);
   }
 
   /** Of the two addresses in a pktinfo, spec_dst is the local one that an answer can leave from. */

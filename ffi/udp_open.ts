@@ -15,6 +15,7 @@ import {
   SO_REUSEPORT,
   SO_SNDBUF,
   SO_SNDBUFFORCE,
+  SO_TIMESTAMPNS,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
@@ -160,6 +161,7 @@ function setUp(fd: number, family: number, options: UdpOptions): boolean {
   for (const option of [SO_RCVBUF, SO_SNDBUF, SO_RCVBUFFORCE, SO_SNDBUFFORCE]) {
     setIntOption(fd, SOL_SOCKET, option, options.bufferBytes);
   }
+  setIntOption(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
   if (family === AF_INET) {
     setIntOption(fd, IPPROTO_IP, IP_PKTINFO, 1);
     setIntOption(fd, IPPROTO_IP, IP_RECVTOS, 1);

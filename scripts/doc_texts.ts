@@ -250,4 +250,8 @@ export const DROP_TEXTS: Readonly<Record<string, string>> = {
   LaneChanged:
     "Packets on the way to the lane of their peer when their destination became a peer's of " +
     "another lane.",
+  QueueDelay:
+    "A TCP segment that its sender misses, and so slows down: the UDP socket's queue stood for " +
+    "too long. A few of these under full load keep everything else quick; packets with ECN are " +
+    "marked instead (`CongestionMarks`).",
 };

@@ -101,6 +101,8 @@ export const DropReason = {
   SocketOverflow: 60,
   /** On the way between two lanes, or staged, when their destination became that of another lane. */
   LaneChanged: 61,
+  /** One packet of many, so that its sender slows down: the UDP socket's queue stood for too long. */
+  QueueDelay: 62,
 } as const;
 
 /** One of the values of `DropReason`. */

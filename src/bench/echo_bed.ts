@@ -93,6 +93,10 @@ class LateUdp implements UdpPort {
     return this.pair!.tos;
   }
 
+  get queuedMs(): number {
+    return this.pair!.queuedMs;
+  }
+
   receive(family: number, at: number, capacity: number, endpointAt: number): number {
     return this.pair!.receive(family, at, capacity, endpointAt);
   }

@@ -44,6 +44,8 @@ export const BatchWord = {
   HasData: 28,
   /** Seal: bytes of its shortest message before that was made as long as the others. */
   LeastBytes: 32,
+  /** Open: 1 until one of its packets has told its sender of congestion, if one is to. */
+  Congested: 56,
   /** Seal: how often the socket refused it for want of buffers. */
   Retries: 36,
   /** Seal: messages that the socket has taken. */

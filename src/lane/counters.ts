@@ -36,6 +36,8 @@ export const LaneCounter = {
   /** Super-packets that were given to, and taken from, other lanes. */
   HandedOver: 26,
   TakenOver: 27,
+  /** Packets that were marked CE because the UDP socket's queue stood. */
+  CongestionMarks: 28,
 } as const;
 
 /** One of the values of `LaneCounter`. */

@@ -26,6 +26,8 @@ export interface UdpPort {
   readonly segmentBytes: number;
   /** After `receive`: the outer TOS or traffic class byte. */
   readonly tos: number;
+  /** After `receive`: how long it has waited in the socket's queue; 0 where nobody knows. */
+  readonly queuedMs: number;
   /**
    * Sends `length` bytes at `at` to the endpoint record at `endpointAt`, cut by the kernel into
    * datagrams of `segmentBytes` (equal to `length` for a single one), with that TOS byte.

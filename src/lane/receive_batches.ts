@@ -13,10 +13,10 @@ import { AF_INET, AF_INET6, copyEndpoint, ENDPOINT_BYTES } from "../tables/endpo
 import { KEYPAIR_REPLAY, KeypairWord, laneOfIndex } from "../tables/keypair_table.ts";
 import { PeerEvent, PeerWord } from "../tables/peer_table.ts";
 import { replayAccept } from "../tables/replay_window.ts";
-import { carryCongestion } from "../wire/ecn.ts";
-import { ipPacketBytes } from "../wire/ip.ts";
-import { IPV4_SOURCE } from "../wire/ipv4.ts";
-import { IPV6_SOURCE } from "../wire/ipv6.ts";
+import { carryCongestion, Ecn, innerEcn } from "../wire/ecn.ts";
+import { ipPacketBytes, IpProtocol, ipVersion } from "../wire/ip.ts";
+import { IPV4_SOURCE, ipv4Protocol } from "../wire/ipv4.ts";
+import { IPV6_SOURCE, ipv6NextHeader } from "../wire/ipv6.ts";
 import {
   DATA_OVERHEAD_BYTES,
   DATA_PAYLOAD,
@@ -45,9 +45,12 @@ import type { InboundSink } from "./inbound_sink.ts";
 import type { LaneContext } from "./lane_context.ts";
 import { RECEIVE_MESSAGES_MAX } from "./limits.ts";
 import type { UdpPort } from "./ports.ts";
+import { QueueDelay } from "./queue_delay.ts";
 import { HANDSHAKE_ENDPOINT, HANDSHAKE_LENGTH, HANDSHAKE_MESSAGE } from "./shared_state.ts";
 
 const RECEIVE_CAPACITY = 65_536;
+/** Shorter packets are acknowledgments, echoes and the like: they never stand for a queue. */
+const BULK_BYTES_MIN = 512;
 
 /** What one attempt to receive gives where it gives no bytes. */
 export const Received = {
@@ -81,6 +84,7 @@ export class ReceiveBatches {
   #sourcePeer = -1;
   /** Batches whose packets stand in the coalescer. */
   readonly #held: Int32Array;
+  readonly #queueDelay = new QueueDelay();
   #heldCount = 0;
 
   constructor(
@@ -124,13 +128,17 @@ export class ReceiveBatches {
     const endpointAt = this.#batches.at(batch) + BATCH_ENDPOINT;
     const bytes = this.port.receive(family, inputAt, RECEIVE_CAPACITY, endpointAt);
     if (bytes < 0) {
+      this.#queueDelay.onEmpty();
       this.#free.give(batch);
       return Received.Nothing;
     }
     const counters = this.#context.channels.counters;
     counters.add(LaneCounter.UdpReceives, 1);
     counters.add(LaneCounter.UdpReceiveBytes, bytes);
-    this.#fill(batch, bytes, Math.max(1, this.port.segmentBytes), this.port.tos);
+    const { segmentBytes, tos, queuedMs } = this.port;
+    const isCongested = this.#queueDelay.onTake(queuedMs, this.#context.nowMs);
+    this.#batches.setWord(batch, BatchWord.Congested, isCongested ? 1 : 0);
+    this.#fill(batch, bytes, Math.max(1, segmentBytes), tos);
     return bytes;
   }
 
@@ -143,6 +151,7 @@ export class ReceiveBatches {
     const { slab, kernel } = this.#context;
     copyEndpoint(slab, at, this.#batches.at(batch) + BATCH_ENDPOINT);
     kernel.copySum(this.#batches.inputAt(batch), at + ENDPOINT_BYTES, bytes, 0);
+    this.#batches.setWord(batch, BatchWord.Congested, 0);
     this.#fill(batch, bytes, bytes, tos);
   }
 
@@ -311,6 +320,8 @@ export class ReceiveBatches {
       channels.counters.drop(DropReason.SourceNotAllowed);
     } else {
       carryCongestion(slab.view, at, this.#batches.word(batch, BatchWord.Tos));
+      const isCongested = this.#batches.word(batch, BatchWord.Congested) === 1;
+      if (isCongested && bytes >= BULK_BYTES_MIN && !this.#tellCongestion(batch, at)) return;
       this.#gro.add(at, bytes);
     }
   }
@@ -324,6 +335,21 @@ export class ReceiveBatches {
     }
     this.#openedWith = keypair;
     this.#noteKeypair(keypair, peer);
+  }
+
+  /**
+   * Lets the packet at `at` tell its sender that the queue stands: by a mark, or, if it is TCP's, by
+   * its loss. False for one that is lost. Others may not slow down for it: they are left alone.
+   */
+  #tellCongestion(batch: number, at: number): boolean {
+    const { slab: { view }, channels: { counters } } = this.#context;
+    carryCongestion(view, at, Ecn.Ce);
+    const isMarked = innerEcn(view, at) === Ecn.Ce;
+    if (!isMarked && !isTcp(view, at)) return true;
+    this.#batches.setWord(batch, BatchWord.Congested, 0);
+    if (isMarked) counters.add(LaneCounter.CongestionMarks, 1);
+    else counters.drop(DropReason.QueueDelay);
+    return isMarked;
   }
 
   /** Tells main of the first message under a new key, and of an old key that we initiated. */
@@ -367,4 +393,10 @@ export class ReceiveBatches {
     }
     return this.#sourcePeer;
   }
+}
+
+/** Whether the packet at `at` is TCP's; one with extension headers counts as another. */
+function isTcp(view: DataView, at: number): boolean {
+  const protocol = ipVersion(view, at) === 4 ? ipv4Protocol(view, at) : ipv6NextHeader(view, at);
+  return protocol === IpProtocol.Tcp;
 }

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { sleepBlocking } from "../../ffi/descriptor.ts";
 import { SystemCallError } from "../../ffi/error.ts";
 import { AF_INET, AF_INET6, getIntOption, SO_MARK, SOL_SOCKET } from "../../ffi/socket.ts";
 import {
@@ -142,6 +143,20 @@ for (const { family, name, loopback, payloadMax } of FAMILIES) {
     const segmentBytes = family === AF_INET ? 65_520 : 65_500;
     const result = fixture.a.send(Place.sent, 65_530, segmentBytes, Place.endpointA, 0);
     assert(result === -Errno.EMSGSIZE || result === -Errno.EINVAL, `${result}`);
+  });
+
+  Deno.test(`${name}: a datagram tells for how long it has stood in the socket's queue`, () => {
+    using fixture = new UdpFixture();
+    fixture.towardsB(family);
+    // The kernel begins to stamp datagrams some time after the first socket has asked for it.
+    let queuedMs = 0;
+    for (let tries = 0; queuedMs < 5 && tries < 1000; tries++) {
+      fixture.a.send(Place.sent, 148, 148, Place.endpointA, 0);
+      sleepBlocking(5);
+      assertEquals(fixture.receiveAtB(family), 148);
+      queuedMs = fixture.b.queuedMs;
+    }
+    assert(queuedMs >= 5 && queuedMs < 60_000, `${queuedMs} ms`);
   });
 
   Deno.test(`${name}: an empty datagram is received with length 0`, () => {

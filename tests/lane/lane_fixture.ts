@@ -57,6 +57,7 @@ export interface Arrival {
   readonly bytes: Uint8Array;
   readonly segmentBytes?: number;
   readonly tos?: number;
+  readonly queuedMs?: number;
   readonly endpoint?: Uint8Array;
   readonly family?: number;
 }
@@ -65,6 +66,7 @@ export interface Arrival {
 export class ScriptedUdp implements UdpPort {
   segmentBytes = 0;
   tos = 0;
+  queuedMs = 0;
   readonly taken: Send[] = [];
   readonly arrivals: Arrival[] = [];
   /** Calls of `send`, refused ones too. */
@@ -82,6 +84,7 @@ export class ScriptedUdp implements UdpPort {
     this.slab.u8.set(arrival.endpoint ?? endpoint4(1), endpointAt);
     this.segmentBytes = arrival.segmentBytes ?? bytes.length;
     this.tos = arrival.tos ?? 0;
+    this.queuedMs = arrival.queuedMs ?? 0;
     return bytes.length;
   }
 

@@ -3,10 +3,14 @@ import { DropReason } from "../../src/base/drop_reason.ts";
 import { LaneCounter } from "../../src/lane/counters.ts";
 import { Ready } from "../../src/lane/lane.ts";
 import { RECEIVE_MESSAGES_MAX } from "../../src/lane/limits.ts";
+import { QUEUE_INTERVAL_MS, QUEUE_TARGET_MS } from "../../src/lane/queue_delay.ts";
 import { HANDSHAKE_SLOTS } from "../../src/lane/shared_state.ts";
 import { AF_INET6 } from "../../src/tables/endpoint.ts";
 import { PeerEvent, PeerField, PeerWord } from "../../src/tables/peer_table.ts";
 import { buildPacket, UDP } from "../offload/packet_builder.ts";
+import { Ecn } from "../../src/wire/ecn.ts";
+import { IpProtocol } from "../../src/wire/ip.ts";
+import { setIpv4Checksum } from "../../src/wire/ipv4.ts";
 import { ipPart, udpPacket4 } from "../sim/packets.ts";
 import {
   concat,
@@ -16,6 +20,7 @@ import {
   inner,
   LaneFixture,
   OWN,
+  type ScriptedUdp,
   type TestKeypair,
 } from "./lane_fixture.ts";
 
@@ -444,4 +449,106 @@ Deno.test("random garbage, cut and changed messages never stop the lane or deliv
   assertEquals(tun.toHost.length, 0);
   arrive(fixture.message(keypairs[0], 0, packetFrom(0)));
   assertEquals(tun.toHost.length, 1);
+});
+
+/** A packet from peer 0 of `bytes` bytes in all, with that TOS byte: TCP's, or UDP's. */
+function longPacket(bytes: number, mark: number, tos: number, protocol = 6): Uint8Array {
+  const packet = ipPart(udpPacket4(inner(0), OWN, new Uint8Array(bytes - 28).fill(mark), tos));
+  const view = new DataView(packet.buffer, packet.byteOffset);
+  view.setUint8(9, protocol);
+  setIpv4Checksum(view, 0, 20);
+  return packet;
+}
+
+/** Receives of one turn, of which the first brings something. */
+const RECEIVES_PER_TURN = 64;
+const LATE_MS = 10 * QUEUE_TARGET_MS;
+
+/**
+ * Puts `first` and as much behind it into the socket as a turn takes, all of which has waited for
+ * long: the queue stands until nothing is put behind.
+ */
+function fillTurn(udp: ScriptedUdp, first: Uint8Array, segmentBytes = first.length): void {
+  udp.arrivals.push({ bytes: first, segmentBytes, queuedMs: LATE_MS });
+  for (let i = 1; i < RECEIVES_PER_TURN; i++) {
+    udp.arrivals.push({ bytes: new Uint8Array(1), queuedMs: LATE_MS });
+  }
+}
+
+/** One turn per filling, an interval and more apart. */
+function takeTurns(fixture: LaneFixture, count: number): void {
+  for (let i = 0; i < count; i++) {
+    fixture.nowMs += 2 * QUEUE_INTERVAL_MS;
+    fixture.lane.ready |= Ready.Udp4;
+    fixture.lane.turn(fixture.nowMs);
+  }
+}
+
+/** Lets packets arrive one in a turn, from a queue that stands. */
+function arriveLate(packets: readonly Uint8Array[]) {
+  const { fixture, keypairs, udp, tun } = setUp();
+  packets.forEach((packet, i) => fillTurn(udp, fixture.message(keypairs[0], i, packet)));
+  takeTurns(fixture, packets.length);
+  return { fixture, delivered: tun.toHost.map(ipPart) };
+}
+
+Deno.test("a queue that stands costs packets that know no ECN, and each is counted", () => {
+  const packets = [1, 2, 3, 4].map((mark) => longPacket(1000, mark, Ecn.NotEct));
+  const { fixture, delivered } = arriveLate(packets);
+  assertEquals(delivered, packets.slice(0, 1));
+  assertEquals(fixture.dropped(DropReason.QueueDelay), 3);
+  assertEquals(fixture.channels.counters.value(LaneCounter.CongestionMarks), 0);
+});
+
+Deno.test("a queue that stands marks packets that know ECN, and loses none of them", () => {
+  const packets = [1, 2, 3].map((mark) => longPacket(1000, mark, Ecn.Ect0));
+  const { fixture, delivered } = arriveLate(packets);
+  const marked = [1, 2, 3].map((mark) => longPacket(1000, mark, Ecn.Ce));
+  assertEquals(delivered, [packets[0], marked[1], marked[2]]);
+  assertEquals(fixture.dropped(DropReason.QueueDelay), 0);
+  assertEquals(fixture.channels.counters.value(LaneCounter.CongestionMarks), 2);
+});
+
+Deno.test("a queue that stands costs nobody a packet who may not slow down for it", () => {
+  const packets = [1, 2, 3].map((mark) => longPacket(1000, mark, Ecn.NotEct, 17));
+  const { fixture, delivered } = arriveLate(packets);
+  assertEquals(delivered, packets);
+  assertEquals(fixture.dropped(DropReason.QueueDelay), 0);
+});
+
+Deno.test("short packets neither stand for a queue nor suffer from it", () => {
+  const packets = [1, 2, 3].flatMap((mark) => [
+    longPacket(100, mark, Ecn.NotEct),
+    longPacket(100, mark, Ecn.Ect0),
+  ]);
+  const { fixture, delivered } = arriveLate(packets);
+  assertEquals(delivered, packets);
+  assertEquals(fixture.dropped(DropReason.QueueDelay), 0);
+});
+
+Deno.test("of a run that has waited for too long one packet goes, and the order of the rest stays", () => {
+  const { fixture, keypairs, udp, tun } = setUp();
+  const packet = (n: number) =>
+    fixture.message(keypairs[0], n, longPacket(1000, n, Ecn.NotEct, IpProtocol.Tcp));
+  for (let run = 0; run < 2; run++) {
+    fillTurn(udp, concat([0, 1, 2, 3].map((i) => packet(4 * run + i))), 1032);
+  }
+  takeTurns(fixture, 2);
+  const order = tun.toHost.flatMap((item) => {
+    const payload = item.subarray(10 + 28);
+    return Array.from({ length: payload.length / 972 }, (_, i) => payload[i * 972]);
+  });
+  assertEquals(order, [0, 1, 2, 3, 5, 6, 7]);
+  assertEquals(fixture.dropped(DropReason.QueueDelay), 1);
+});
+
+Deno.test("what is late because nobody came for it, with nothing behind it, costs nothing", () => {
+  const { fixture, keypairs, arrive, tun } = setUp();
+  for (let i = 0; i < 100; i++) {
+    fixture.nowMs += QUEUE_INTERVAL_MS;
+    const bytes = fixture.message(keypairs[0], i, longPacket(1000, i, Ecn.NotEct));
+    arrive(bytes, { queuedMs: LATE_MS });
+  }
+  assertEquals(tun.toHost.length, 100);
+  assertEquals(fixture.dropped(DropReason.QueueDelay), 0);
 });

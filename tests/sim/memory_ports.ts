@@ -59,6 +59,7 @@ export interface Datagram {
 export class MemoryUdp implements UdpPort {
   segmentBytes = 0;
   tos = 0;
+  queuedMs = 0;
   readonly received: Datagram[] = [];
   /** What the next sends answer, instead of succeeding: negated errnos. */
   readonly sendErrors: number[] = [];

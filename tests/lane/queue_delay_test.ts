@@ -1,0 +1,61 @@
+import { assert, assertEquals } from "@std/assert";
+import { SeededRandom } from "../../src/base/random.ts";
+import { QUEUE_INTERVAL_MS, QUEUE_TARGET_MS, QueueDelay } from "../../src/lane/queue_delay.ts";
+import { CodelReference } from "../reference/codel_reference.ts";
+
+const START_MS = 1_000_000;
+
+/** When a queue tells, if something that has waited `delayMs` is taken every 0.1 ms. */
+function tellings(queue: QueueDelay, fromMs: number, forMs: number, delayMs: number): number[] {
+  const times: number[] = [];
+  for (let i = 0; i < forMs * 10; i++) {
+    const nowMs = fromMs + i / 10;
+    if (queue.onTake(delayMs, nowMs)) times.push(nowMs - fromMs);
+  }
+  return times;
+}
+
+Deno.test("a queue that lets everything through in time never tells of congestion", () => {
+  assertEquals(tellings(new QueueDelay(), START_MS, 1000, QUEUE_TARGET_MS * 0.99), []);
+});
+
+Deno.test("a burst that is over within an interval tells nobody, however long it made others wait", () => {
+  const queue = new QueueDelay();
+  for (let burst = 0; burst < 100; burst++) {
+    const fromMs = START_MS + burst * 2 * QUEUE_INTERVAL_MS;
+    assertEquals(tellings(queue, fromMs, QUEUE_INTERVAL_MS - 0.2, 100), []);
+    assert(!queue.onTake(0, fromMs + QUEUE_INTERVAL_MS));
+  }
+});
+
+Deno.test("a queue that stands tells after an interval, then ever more often, until it is short", () => {
+  const queue = new QueueDelay();
+  const times = tellings(queue, START_MS, 20 * QUEUE_INTERVAL_MS, 2 * QUEUE_TARGET_MS);
+  assert(times[0] >= QUEUE_INTERVAL_MS && times[0] < QUEUE_INTERVAL_MS + 0.2, `${times[0]}`);
+  const gaps = times.slice(1).map((time, i) => time - times[i]);
+  assert(gaps.length > 20);
+  for (let i = 1; i < gaps.length; i++) assert(gaps[i] <= gaps[i - 1] + 0.11, `${gaps}`);
+  const laterMs = START_MS + 20 * QUEUE_INTERVAL_MS;
+  assert(!queue.onTake(0, laterMs));
+  assertEquals(tellings(queue, laterMs, QUEUE_INTERVAL_MS - 0.2, 100), []);
+});
+
+Deno.test("a queue tells exactly when RFC 8289's CoDel would, for any course of its delay", () => {
+  for (let seed = 1; seed <= 200; seed++) {
+    const generator = new SeededRandom(seed);
+    const random = () => generator.below(1_000_000) / 1_000_000;
+    const queue = new QueueDelay();
+    const reference = new CodelReference(QUEUE_TARGET_MS, QUEUE_INTERVAL_MS);
+    let nowMs = START_MS, level = 0;
+    for (let i = 0; i < 2000; i++) {
+      nowMs += random() < 0.01 ? random() * 30 * QUEUE_INTERVAL_MS : random() * 0.3;
+      if (random() < 0.02) level = random() * 3 * QUEUE_TARGET_MS;
+      const delayMs = level * (0.7 + 0.6 * random());
+      assertEquals(
+        queue.onTake(delayMs, nowMs),
+        reference.dequeue(delayMs, nowMs),
+        `seed ${seed}, step ${i}`,
+      );
+    }
+  }
+});

@@ -1,0 +1,49 @@
+/**
+ * CoDel as RFC 8289 writes it down in its appendix, for a queue of which only waiting times are
+ * known, one decision for each that is taken.
+ */
+export class CodelReference {
+  firstAboveTime: number | null = null;
+  dropNext = 0;
+  count = 0;
+  lastcount = 0;
+  dropping = false;
+
+  constructor(readonly target: number, readonly interval: number) {}
+
+  /** The decision about one that has waited `sojourn` at `now`. */
+  dequeue(sojourn: number, now: number): boolean {
+    const okToDrop = this.#isAboveForAnInterval(sojourn, now);
+    if (this.dropping) {
+      if (!okToDrop) {
+        this.dropping = false;
+        return false;
+      }
+      if (now < this.dropNext) return false;
+      this.count += 1;
+      this.dropNext = this.#controlLaw(this.dropNext, this.count);
+      return true;
+    }
+    if (!okToDrop) return false;
+    this.dropping = true;
+    const delta = this.count - this.lastcount;
+    const isRecent = now - this.dropNext < 16 * this.interval;
+    this.count = delta > 1 && isRecent ? delta : 1;
+    this.dropNext = this.#controlLaw(now, this.count);
+    this.lastcount = this.count;
+    return true;
+  }
+
+  #isAboveForAnInterval(sojourn: number, now: number): boolean {
+    if (sojourn < this.target) {
+      this.firstAboveTime = null;
+      return false;
+    }
+    this.firstAboveTime ??= now + this.interval;
+    return now >= this.firstAboveTime;
+  }
+
+  #controlLaw(time: number, count: number): number {
+    return time + this.interval / Math.sqrt(count);
+  }
+}
