@@ -37,7 +37,7 @@ export interface CryptoStage {
   hasCompleted(): boolean;
   /** Wipes the copies of keys that the cipher holds, at once or as soon as it can. */
   forgetKeys(): void;
-  /** Whether a worker of the stage has been awake since the last call and has done nothing. */
+  /** Whether a worker of the stage was awake at the last call and has not moved since. */
   isStuck(): boolean;
 }
 
@@ -139,8 +139,8 @@ export class InlineStage implements CryptoStage {
 
 /** The lane's side of a stage in other workers. The queue has a slot for every batch. */
 export class WorkerStage implements CryptoStage {
-  /** For each encryptor the batches that it had done at the last look, -1 while it sleeps. */
-  readonly #doneBefore: Float64Array;
+  /** For each encryptor the rounds that it had begun at the last look, -1 while it sleeps. */
+  readonly #roundsBefore: Float64Array;
 
   /** `bells` and `states` are those of the encryptors. */
   constructor(
@@ -148,7 +148,7 @@ export class WorkerStage implements CryptoStage {
     readonly bells: readonly Doorbell[],
     readonly states: readonly EncryptorState[],
   ) {
-    this.#doneBefore = new Float64Array(bells.length).fill(-1);
+    this.#roundsBefore = new Float64Array(bells.length).fill(-1);
   }
 
   submit(batch: number): void {
@@ -169,13 +169,16 @@ export class WorkerStage implements CryptoStage {
     for (let i = 0; i < this.bells.length; i++) this.bells[i].ring();
   }
 
-  /** One that holds nothing can hang too: it would never take what it was not woken for. */
+  /**
+   * One that holds nothing can hang too: it would never take what it was not woken for. One that is
+   * woken again and again when others have already taken the work does not.
+   */
   isStuck(): boolean {
     let isStuck = false;
     for (let i = 0; i < this.bells.length; i++) {
-      const done = this.bells[i].isAsleep ? -1 : this.states[i].batches;
-      isStuck ||= done >= 0 && done === this.#doneBefore[i];
-      this.#doneBefore[i] = done;
+      const rounds = this.bells[i].isAsleep ? -1 : this.states[i].rounds;
+      isStuck ||= rounds >= 0 && rounds === this.#roundsBefore[i];
+      this.#roundsBefore[i] = rounds;
     }
     return isStuck;
   }

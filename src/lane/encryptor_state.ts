@@ -8,6 +8,8 @@ const BATCHES = 0;
 const MESSAGES = 8;
 /** A word of the block, in bytes. */
 const KEY_GENERATION = 16;
+/** A double too. */
+const ROUNDS = 24;
 const BLOCK_BYTES = 64;
 
 /** The places of one encryptor worker. */
@@ -46,6 +48,16 @@ export class EncryptorState {
   /** Messages in those batches. */
   get messages(): number {
     return this.#f64[(this.#blockAt + MESSAGES) >> 3];
+  }
+
+  /** Rounds of its loop, with and without a batch: it moves as long as they grow. */
+  get rounds(): number {
+    return this.#f64[(this.#blockAt + ROUNDS) >> 3];
+  }
+
+  /** Encryptor: begins another round. */
+  beginRound(): void {
+    this.#f64[(this.#blockAt + ROUNDS) >> 3]++;
   }
 
   /** Encryptor: counts a batch of so many messages. */

@@ -73,6 +73,7 @@ export function runEncryptor(start: EncryptorStart, post: (message: WorkerMessag
   let hasRehearsed = false;
   post({ type: "running", aead: aead.name });
   for (;;) {
+    state.beginRound();
     forgetWipedKeys(channels, state, aead);
     const messages = desk.serve();
     if (messages > 0) {

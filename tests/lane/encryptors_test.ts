@@ -193,6 +193,20 @@ Deno.test("one that hangs with nothing in its hands is told to the watchdog as w
   assert(fixture.udp.messages.length > 5);
 });
 
+Deno.test("one that is woken for what others have taken does not hang", () => {
+  const { fixture, virtual } = newLane({ encryptors: 2 });
+  for (let look = 0; look < 5; look++) {
+    virtual.workers[1].bell.ring();
+    assert(
+      !fixture.lane.context.isStageStuck(),
+      `it is awake at look ${look}, and was asleep before`,
+    );
+    virtual.run(500);
+    assert(virtual.workers[1].isAsleep);
+  }
+  assertEquals(virtual.workers[1].state.batches, 0);
+});
+
 Deno.test("encryptors are woken one by one, as far as there is work for them", () => {
   const { fixture, virtual } = newLane({ encryptors: 3 });
   const send = () => {

@@ -76,6 +76,7 @@ export class VirtualEncryptors {
   #takeWork(): void {
     this.workers.forEach((worker, i) => {
       if (worker.isAsleep || worker.hasHung || worker.slot >= 0) return;
+      worker.state.beginRound();
       worker.slot = this.#queue.claim();
       if (worker.slot >= 0) worker.doneUs = this.nowUs + this.durationUs(i);
       else {
