@@ -6,7 +6,11 @@
  * or dropped, and further ones at intervals that shrink with the square root of their number, until
  * the queue has let something through in time.
  *
- * The queue is the UDP socket's, and what is judged is a run of datagrams: one decision per receive.
+ * Not everybody slows down: the queue also stands when datagrams flood it that nobody has asked for. So
+ * the intervals shrink to a bound, and whoever does slow down loses a small share of his packets to
+ * the others' flood, not all of them in the end.
+ *
+ * The queue is a UDP socket's, and what is judged is a run of datagrams: one decision per receive.
  * Target and interval are far below those of the RFC, because the bottleneck is this machine and no
  * slow link: at 4 Gbit/s half a millisecond is 250 kB.
  */
@@ -17,6 +21,8 @@ export const QUEUE_TARGET_MS = 0.5;
 export const QUEUE_INTERVAL_MS = 10;
 /** A queue that stands again within so many intervals goes on with the rate that it had reached. */
 const INTERVALS_REMEMBERED = 16;
+/** The number by which the interval stops to shrink: a quarter of it is left. */
+export const QUEUE_COUNT_MAX = 16;
 
 /** The state of one queue; see the module's text. Times are milliseconds of one clock. */
 export class QueueDelay {
@@ -37,7 +43,7 @@ export class QueueDelay {
     if (this.#dueMs === 0) this.#dueMs = nowMs + QUEUE_INTERVAL_MS;
     if (this.#isTelling) {
       if (nowMs < this.#nextMs) return false;
-      this.#count++;
+      this.#count = Math.min(this.#count + 1, QUEUE_COUNT_MAX);
       this.#nextMs += this.#gapMs();
       return true;
     }
@@ -61,7 +67,7 @@ export class QueueDelay {
     this.#nextMs = nowMs + this.#gapMs();
   }
 
-  /** The control law (RFC 8289, section 5.4). */
+  /** The control law (RFC 8289, section 5.4), with a bound. */
   #gapMs(): number {
     return QUEUE_INTERVAL_MS / Math.sqrt(this.#count);
   }

@@ -84,7 +84,9 @@ export class ReceiveBatches {
   #sourcePeer = -1;
   /** Batches whose packets stand in the coalescer. */
   readonly #held: Int32Array;
-  readonly #queueDelay = new QueueDelay();
+  /** Of the two sockets' queues: one that stands does so whatever the other one does. */
+  readonly #queueDelay4 = new QueueDelay();
+  readonly #queueDelay6 = new QueueDelay();
   #heldCount = 0;
 
   constructor(
@@ -126,9 +128,10 @@ export class ReceiveBatches {
     if (batch < 0) return Received.NoBatch;
     const inputAt = this.#batches.inputAt(batch);
     const endpointAt = this.#batches.at(batch) + BATCH_ENDPOINT;
+    const queueDelay = family === AF_INET ? this.#queueDelay4 : this.#queueDelay6;
     const bytes = this.port.receive(family, inputAt, RECEIVE_CAPACITY, endpointAt);
     if (bytes < 0) {
-      this.#queueDelay.onEmpty();
+      queueDelay.onEmpty();
       this.#free.give(batch);
       return Received.Nothing;
     }
@@ -136,7 +139,7 @@ export class ReceiveBatches {
     counters.add(LaneCounter.UdpReceives, 1);
     counters.add(LaneCounter.UdpReceiveBytes, bytes);
     const { segmentBytes, tos, queuedMs } = this.port;
-    const isCongested = this.#queueDelay.onTake(queuedMs, this.#context.nowMs);
+    const isCongested = queueDelay.onTake(queuedMs, this.#context.nowMs);
     this.#batches.setWord(batch, BatchWord.Congested, isCongested ? 1 : 0);
     this.#fill(batch, bytes, Math.max(1, segmentBytes), tos);
     return bytes;

@@ -1,6 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { SeededRandom } from "../../src/base/random.ts";
-import { QUEUE_INTERVAL_MS, QUEUE_TARGET_MS, QueueDelay } from "../../src/lane/queue_delay.ts";
+import {
+  QUEUE_COUNT_MAX,
+  QUEUE_INTERVAL_MS,
+  QUEUE_TARGET_MS,
+  QueueDelay,
+} from "../../src/lane/queue_delay.ts";
 import { CodelReference } from "../reference/codel_reference.ts";
 
 const START_MS = 1_000_000;
@@ -40,12 +45,20 @@ Deno.test("a queue that stands tells after an interval, then ever more often, un
   assertEquals(tellings(queue, laterMs, QUEUE_INTERVAL_MS - 0.2, 100), []);
 });
 
+Deno.test("a flood that nothing slows down does not make a queue tell more and more", () => {
+  const queue = new QueueDelay();
+  const shares = [0, 1, 2, 3].map((second) =>
+    tellings(queue, START_MS + 1000 * second, 1000, 4 * QUEUE_TARGET_MS).length / 10_000
+  );
+  for (const share of shares) assert(share < 0.05, `${shares}`);
+});
+
 Deno.test("a queue tells exactly when RFC 8289's CoDel would, for any course of its delay", () => {
   for (let seed = 1; seed <= 200; seed++) {
     const generator = new SeededRandom(seed);
     const random = () => generator.below(1_000_000) / 1_000_000;
     const queue = new QueueDelay();
-    const reference = new CodelReference(QUEUE_TARGET_MS, QUEUE_INTERVAL_MS);
+    const reference = new CodelReference(QUEUE_TARGET_MS, QUEUE_INTERVAL_MS, QUEUE_COUNT_MAX);
     let nowMs = START_MS, level = 0;
     for (let i = 0; i < 2000; i++) {
       nowMs += random() < 0.01 ? random() * 30 * QUEUE_INTERVAL_MS : random() * 0.3;

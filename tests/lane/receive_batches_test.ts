@@ -476,10 +476,10 @@ function fillTurn(udp: ScriptedUdp, first: Uint8Array, segmentBytes = first.leng
 }
 
 /** One turn per filling, an interval and more apart. */
-function takeTurns(fixture: LaneFixture, count: number): void {
+function takeTurns(fixture: LaneFixture, count: number, ready: number = Ready.Udp4): void {
   for (let i = 0; i < count; i++) {
     fixture.nowMs += 2 * QUEUE_INTERVAL_MS;
-    fixture.lane.ready |= Ready.Udp4;
+    fixture.lane.ready |= ready;
     fixture.lane.turn(fixture.nowMs);
   }
 }
@@ -498,6 +498,15 @@ Deno.test("a queue that stands costs packets that know no ECN, and each is count
   assertEquals(delivered, packets.slice(0, 1));
   assertEquals(fixture.dropped(DropReason.QueueDelay), 3);
   assertEquals(fixture.channels.counters.value(LaneCounter.CongestionMarks), 0);
+});
+
+Deno.test("a queue of IPv4 that stands is told of beside one of IPv6 that is empty", () => {
+  const { fixture, keypairs, udp } = setUp();
+  [1, 2, 3, 4].forEach((mark, i) =>
+    fillTurn(udp, fixture.message(keypairs[0], i, longPacket(1000, mark, Ecn.NotEct)))
+  );
+  takeTurns(fixture, 4, Ready.Udp4 | Ready.Udp6);
+  assertEquals(fixture.dropped(DropReason.QueueDelay), 3);
 });
 
 Deno.test("a queue that stands marks packets that know ECN, and loses none of them", () => {

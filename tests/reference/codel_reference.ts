@@ -1,6 +1,6 @@
 /**
  * CoDel as RFC 8289 writes it down in its appendix, for a queue of which only waiting times are
- * known, one decision for each that is taken.
+ * known, one decision for each that is taken; with a bound for its count, which the RFC has not.
  */
 export class CodelReference {
   firstAboveTime: number | null = null;
@@ -9,7 +9,7 @@ export class CodelReference {
   lastcount = 0;
   dropping = false;
 
-  constructor(readonly target: number, readonly interval: number) {}
+  constructor(readonly target: number, readonly interval: number, readonly countMax: number) {}
 
   /** The decision about one that has waited `sojourn` at `now`. */
   dequeue(sojourn: number, now: number): boolean {
@@ -20,7 +20,7 @@ export class CodelReference {
         return false;
       }
       if (now < this.dropNext) return false;
-      this.count += 1;
+      if (this.count < this.countMax) this.count += 1;
       this.dropNext = this.#controlLaw(this.dropNext, this.count);
       return true;
     }
