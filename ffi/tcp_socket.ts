@@ -73,9 +73,9 @@ export function connectTcp(address: Uint8Array, port: number, timeoutMs: number)
   const name = internetAddress(address, port);
   let result = checked(libc().connect(fd, name, name.length));
   if (result === -Errno.EINPROGRESS) {
-    result = pollFd(fd, POLLOUT, timeoutMs) === 0
-      ? -Errno.ETIMEDOUT
-      : -getIntOption(fd, SOL_SOCKET, SO_ERROR);
+    const ready = pollFd(fd, POLLOUT, timeoutMs);
+    if (ready > 0) result = -getIntOption(fd, SOL_SOCKET, SO_ERROR);
+    else result = ready === 0 ? -Errno.ETIMEDOUT : ready;
   }
   if (result >= 0) return fd;
   closeFd(fd);

@@ -147,8 +147,9 @@ function attachFix(errno: number, name: string): string | undefined {
     case Errno.EBUSY:
       return `The interface ${name} is in use by another program: stop it, or choose another name`;
     case Errno.EINVAL:
-      return `${name} is not a name for an interface, or there is one of another kind: ` +
-        `choose another name, or remove it (ip link delete ${name})`;
+      return `${name} is not a name for an interface, or there is one of another kind, or with another ` +
+        `number of queues (multi_queue, Lanes): choose another name, or remove it ` +
+        `(ip link delete ${name})`;
     default:
       return undefined;
   }

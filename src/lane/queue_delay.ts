@@ -44,7 +44,7 @@ export class QueueDelay {
     if (this.#isTelling) {
       if (nowMs < this.#nextMs) return false;
       this.#count = Math.min(this.#count + 1, QUEUE_COUNT_MAX);
-      this.#nextMs += this.#gapMs();
+      this.#nextMs = Math.max(this.#nextMs + this.#gapMs(), nowMs);
       return true;
     }
     if (nowMs < this.#dueMs) return false;

@@ -79,8 +79,8 @@ export class LaneRehearsal {
   readonly #memory: FfiMemory;
   readonly #plan: SharedPlan;
   readonly #loop: RehearsedLoop;
-  readonly #fds: readonly number[];
-  readonly #udp: UdpSockets;
+  /** What has to be closed again. */
+  readonly #opened: DisposableStack;
   readonly #farEnd: TunQueue;
   /** Iovecs of the packets that are played by turns. */
   readonly #packets: readonly number[];
@@ -97,17 +97,21 @@ export class LaneRehearsal {
     makeLoop: (start: LaneStart) => RehearsedLoop,
   ) {
     const plan = this.#plan = start.rehearsal;
+    const { vnetHeaders } = start.tunOffload;
     this.#memory = memory;
-    const udp = this.#udp = openUdpSockets({
+    using opened = new DisposableStack();
+    const udp = openUdpSockets({
       port: 0,
       bufferBytes: SOCKET_BUFFER_BYTES,
       families: [AF_INET],
       loopback: true,
     });
+    opened.defer(() => closeUdpSockets(udp));
     const [tunFd, farFd] = openDatagramPair();
-    const bellFd = openEventFd();
-    this.#fds = [tunFd, farFd, bellFd];
-    this.#farEnd = new TunQueue(memory, farFd);
+    opened.adopt(tunFd, closeFd);
+    opened.adopt(farFd, closeFd);
+    const bellFd = opened.adopt(openEventFd(), closeFd);
+    this.#farEnd = new TunQueue(memory, farFd, vnetHeaders);
     this.#packets = writeRehearsalPackets(
       slab,
       plan.mainScratchAt + ENDPOINT_BYTES,
@@ -122,6 +126,7 @@ export class LaneRehearsal {
       laneBellFds: [bellFd],
       mainBellFd: bellFd,
     });
+    this.#opened = opened.move();
   }
 
   /** Plays for a while. */
@@ -161,8 +166,7 @@ export class LaneRehearsal {
   close(): void {
     this.isOver = true;
     this.#loop.close();
-    this.#fds.forEach(closeFd);
-    closeUdpSockets(this.#udp);
+    this.#opened.dispose();
     const { peersAt, keypairsAt, epochsAt, byteLength, lanes, batchSlots } = this.#plan;
     // Also where pages are not given back.
     this.#memory.u8.fill(0, keypairsAt, epochsAt);

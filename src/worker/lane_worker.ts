@@ -120,7 +120,8 @@ export class LaneHost {
       mainBell: new Doorbell(slab, start.plan.mainBellAt, () => mainSignal.signal()),
       slabAddress: memory.addressNumber,
       sendMessagesMax: start.sendMessagesMax,
-      tunOffload: start.tunOffload,
+      // A queue without virtio headers leaves them out by itself.
+      tunOffload: { ...start.tunOffload, vnetHeaders: true },
     });
     this.#lane.onSocketsChanged = () => this.#changeSockets();
     this.#epoll.add(bellFd, EPOLLIN, Token.Bell);
@@ -135,9 +136,9 @@ export class LaneHost {
   /** The lane's queue; where there are several, with a choice among them for what is written. */
   #makeTun(): TunPort | undefined {
     const { slab, memory } = this.#parts;
-    const { tunFds, lane, plan } = this.#start;
+    const { tunFds, lane, plan, tunOffload } = this.#start;
     if (tunFds.length === 0) return undefined;
-    const queues = tunFds.map((fd) => new TunQueue(memory, fd));
+    const queues = tunFds.map((fd) => new TunQueue(memory, fd, tunOffload.vnetHeaders));
     if (queues.length === 1) return queues[0];
     return new QueueChoice(queues, lane, new SharedTables(slab, plan), memory.addressNumber);
   }

@@ -53,7 +53,14 @@ Deno.test("a flood that nothing slows down does not make a queue tell more and m
   for (const share of shares) assert(share < 0.05, `${shares}`);
 });
 
-Deno.test("a queue tells exactly when RFC 8289's CoDel would, for any course of its delay", () => {
+Deno.test("a lane that was away for a second makes up for one telling, not for all", () => {
+  const queue = new QueueDelay();
+  tellings(queue, START_MS, 20 * QUEUE_INTERVAL_MS, 2 * QUEUE_TARGET_MS);
+  const laterMs = START_MS + 20 * QUEUE_INTERVAL_MS + 1000;
+  assert(tellings(queue, laterMs, QUEUE_INTERVAL_MS / 10, 2 * QUEUE_TARGET_MS).length <= 2);
+});
+
+Deno.test("a queue tells exactly when RFC 8289's CoDel would, but for the bounds, for any course of its delay", () => {
   for (let seed = 1; seed <= 200; seed++) {
     const generator = new SeededRandom(seed);
     const random = () => generator.below(1_000_000) / 1_000_000;

@@ -1,6 +1,7 @@
 /**
  * CoDel as RFC 8289 writes it down in its appendix, for a queue of which only waiting times are
- * known, one decision for each that is taken; with a bound for its count, which the RFC has not.
+ * known, one decision for each that is taken; with two bounds that the RFC has not: for its count,
+ * and for what is made up for after a time in which nothing was taken.
  */
 export class CodelReference {
   firstAboveTime: number | null = null;
@@ -21,7 +22,7 @@ export class CodelReference {
       }
       if (now < this.dropNext) return false;
       if (this.count < this.countMax) this.count += 1;
-      this.dropNext = this.#controlLaw(this.dropNext, this.count);
+      this.dropNext = Math.max(this.#controlLaw(this.dropNext, this.count), now);
       return true;
     }
     if (!okToDrop) return false;

@@ -1,6 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { closeFd } from "../../ffi/descriptor.ts";
+import { SystemCallError } from "../../ffi/error.ts";
 import { EventFd, openEventFd } from "../../ffi/eventfd.ts";
+import { Errno } from "../../src/base/errno.ts";
 import { BATCH_ENDPOINT, BatchWord } from "../../src/lane/batch.ts";
 import { EncryptorState } from "../../src/lane/encryptor_state.ts";
 import { DEFAULT_SESSION_LIMITS } from "../../src/lane/limits.ts";
@@ -69,19 +71,38 @@ Deno.test("a rehearsal leaves no trace: tables, counters, keys and descriptors a
   assertEquals(left.findIndex((byte) => byte !== 0), -1);
 });
 
-Deno.test("all packets of a rehearsal come out of its tunnel as they went in", () => {
+for (
+  const [kind, offload] of [
+    ["with", { vnetHeaders: true, tcp: true, udp: true }],
+    ["without", { vnetHeaders: false, tcp: false, udp: false }],
+  ] as const
+) {
+  Deno.test(`all packets come out of a tunnel ${kind} virtio headers as they went in`, () => {
+    const { slab, start } = startOf();
+    const parts = makeParts(start);
+    const rehearsal = beginRehearsal(
+      { ...start, tunOffload: offload },
+      slab,
+      parts.memory,
+      (start) => new LaneHost(start, parts),
+    )!;
+    while (!rehearsal.isOver && rehearsal.heard < 600) rehearsal.play();
+    const inTheTunnel = rehearsal.sent - rehearsal.heard;
+    rehearsal.close();
+    assert(rehearsal.heard >= 600, `${rehearsal.heard} of ${rehearsal.sent} packets came back`);
+    assert(inTheTunnel <= 8, `${inTheTunnel} of ${rehearsal.sent} are missing`);
+  });
+}
+
+Deno.test("a rehearsal that cannot begin leaves no descriptor open", () => {
   const { slab, start } = startOf();
   const parts = makeParts(start);
-  const rehearsal = beginRehearsal(
-    start,
-    slab,
-    parts.memory,
-    (start) => new LaneHost(start, parts),
-  )!;
-  while (!rehearsal.isOver && rehearsal.heard < 600) rehearsal.play();
-  const inTheTunnel = rehearsal.sent - rehearsal.heard;
-  rehearsal.close();
-  assert(inTheTunnel <= 8, `${inTheTunnel} of ${rehearsal.sent} are missing`);
+  const files = openFiles();
+  const rehearsal = beginRehearsal(start, slab, parts.memory, () => {
+    throw new SystemCallError("epoll_create1", Errno.EMFILE);
+  });
+  assertEquals(rehearsal, null);
+  assertEquals(openFiles(), files);
 });
 
 Deno.test({
