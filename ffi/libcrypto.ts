@@ -111,14 +111,13 @@ const SYMBOLS = {
   // --- digests ---
   // EVP_MD *EVP_MD_fetch(OSSL_LIB_CTX *ctx, const char *algorithm, const char *properties);
   EVP_MD_fetch: { parameters: ["u64", "buffer", "u64"], result: "u64" },
-  // EVP_MD_CTX *EVP_MD_CTX_new(void);
   EVP_MD_CTX_new: { parameters: [], result: "u64" },
-  // int EVP_DigestInit_ex2(EVP_MD_CTX *ctx, const EVP_MD *type, const OSSL_PARAM params[]);
   EVP_DigestInit_ex2: { parameters: ["u64", "u64", "u64"], result: "i32" },
-  // int EVP_DigestUpdate(EVP_MD_CTX *ctx, const void *d, size_t cnt);
   EVP_DigestUpdate: { parameters: ["u64", "buffer", "u32"], result: "i32" },
-  // int EVP_DigestFinal_ex(EVP_MD_CTX *ctx, unsigned char *md, unsigned int *s);
   EVP_DigestFinal_ex: { parameters: ["u64", "buffer", "u64"], result: "i32" },
+  // int EVP_Digest(const void *data, size_t count, unsigned char *md, unsigned int *size,
+  //                const EVP_MD *type, ENGINE *impl);
+  EVP_Digest: { parameters: ["buffer", "u32", "buffer", "u64", "u64", "u64"], result: "i32" },
 
   // --- X25519 ---
   // EVP_PKEY *EVP_PKEY_new_raw_private_key_ex(OSSL_LIB_CTX *libctx, const char *keytype,
@@ -136,6 +135,12 @@ const SYMBOLS = {
   EVP_PKEY_get_raw_public_key: { parameters: ["u64", "buffer", "buffer"], result: "i32" },
   // void EVP_PKEY_free(EVP_PKEY *key);
   EVP_PKEY_free: { parameters: ["u64"], result: "void" },
+  // EVP_PKEY_CTX *EVP_PKEY_CTX_new_from_name(OSSL_LIB_CTX *, const char *name, const char *propq);
+  EVP_PKEY_CTX_new_from_name: { parameters: ["u64", "buffer", "u64"], result: "u64" },
+  // int EVP_PKEY_fromdata_init(EVP_PKEY_CTX *ctx);
+  EVP_PKEY_fromdata_init: { parameters: ["u64"], result: "i32" },
+  // int EVP_PKEY_fromdata(EVP_PKEY_CTX *ctx, EVP_PKEY **ppkey, int selection, OSSL_PARAM params[]);
+  EVP_PKEY_fromdata: { parameters: ["u64", "buffer", "i32", "buffer"], result: "i32" },
   // EVP_PKEY_CTX *EVP_PKEY_CTX_new_from_pkey(OSSL_LIB_CTX *, EVP_PKEY *pkey, const char *propq);
   EVP_PKEY_CTX_new_from_pkey: { parameters: ["u64", "u64", "u64"], result: "u64" },
   // void EVP_PKEY_CTX_free(EVP_PKEY_CTX *ctx);
@@ -155,8 +160,12 @@ export type LibcryptoSymbols = Deno.StaticForeignLibraryInterface<typeof SYMBOLS
 export const EVP_CTRL_AEAD_GET_TAG = 0x10;
 export const EVP_CTRL_AEAD_SET_TAG = 0x11;
 
-/** OSSL_PARAM_UNSIGNED_INTEGER (openssl/core.h). */
+/** EVP_PKEY_KEYPAIR (openssl/evp.h): parameters, public and private half. */
+export const EVP_PKEY_KEYPAIR = 0x87;
+
+/** OSSL_PARAM_UNSIGNED_INTEGER and OSSL_PARAM_OCTET_STRING (openssl/core.h). */
 const OSSL_PARAM_UNSIGNED_INTEGER = 2;
+const OSSL_PARAM_OCTET_STRING = 5;
 const OSSL_PARAM_BYTES = 40;
 
 /** Where libcrypto is looked for: first as the loader finds it, then in the usual folders. */
@@ -236,19 +245,40 @@ export interface ParameterList {
   readonly keepAlive: readonly Uint8Array[];
 }
 
-/**
- * An `OSSL_PARAM` list with one unsigned integer and the end mark:
- * `struct { const char *key; unsigned data_type; void *data; size_t data_size, return_size; }`.
- */
+/** An `OSSL_PARAM` list with one unsigned integer. */
 export function unsignedParameter(key: string, value: number): ParameterList {
-  const keyBytes = cString(key);
   const data = fixedBytes(8);
   new DataView(data.buffer).setBigUint64(0, BigInt(value), true);
-  const bytes = fixedBytes(2 * OSSL_PARAM_BYTES);
+  return parameterList({ [key]: data }, OSSL_PARAM_UNSIGNED_INTEGER);
+}
+
+/** An `OSSL_PARAM` list of octet strings, which are read where they stand at each use. */
+export function octetParameters(
+  strings: Readonly<Record<string, Uint8Array<ArrayBuffer>>>,
+): ParameterList {
+  return parameterList(strings, OSSL_PARAM_OCTET_STRING);
+}
+
+/**
+ * Parameters of one type, and the end mark:
+ * `struct { const char *key; unsigned data_type; void *data; size_t data_size, return_size; }`.
+ */
+function parameterList(
+  values: Readonly<Record<string, Uint8Array<ArrayBuffer>>>,
+  type: number,
+): ParameterList {
+  const entries = Object.entries(values);
+  const keepAlive: Uint8Array[] = [];
+  const bytes = fixedBytes((entries.length + 1) * OSSL_PARAM_BYTES);
   const view = new DataView(bytes.buffer);
-  view.setBigUint64(0, addressOfBytes(keyBytes), true);
-  view.setUint32(8, OSSL_PARAM_UNSIGNED_INTEGER, true);
-  view.setBigUint64(16, addressOfBytes(data), true);
-  view.setBigUint64(24, BigInt(data.length), true);
-  return { bytes, keepAlive: [keyBytes, data] };
+  entries.forEach(([key, data], i) => {
+    const at = i * OSSL_PARAM_BYTES;
+    const keyBytes = cString(key);
+    keepAlive.push(keyBytes, data);
+    view.setBigUint64(at, addressOfBytes(keyBytes), true);
+    view.setUint32(at + 8, type, true);
+    view.setBigUint64(at + 16, addressOfBytes(data), true);
+    view.setBigUint64(at + 24, BigInt(data.length), true);
+  });
+  return { bytes, keepAlive };
 }

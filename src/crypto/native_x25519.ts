@@ -1,6 +1,12 @@
 /** X25519 (RFC 7748) by OpenSSL. Its functions clamp the private key themselves. */
-import type { Libcrypto, LibcryptoSymbols } from "../../ffi/libcrypto.ts";
-import { cString } from "../../ffi/memory.ts";
+import {
+  EVP_PKEY_KEYPAIR,
+  type Libcrypto,
+  type LibcryptoSymbols,
+  octetParameters,
+  type ParameterList,
+} from "../../ffi/libcrypto.ts";
+import { cString, fixedBytes } from "../../ffi/memory.ts";
 import { invariant } from "../base/invariant.ts";
 
 const KEY_BYTES = 32;
@@ -9,18 +15,41 @@ const X25519 = cString("X25519");
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Diffie-Hellman on Curve25519. */
+/** Diffie-Hellman on Curve25519; lives as long as the worker. */
 export class NativeX25519 {
   readonly #evp: LibcryptoSymbols;
+  readonly #importContext: bigint;
+  readonly #scalar = fixedBytes(KEY_BYTES);
+  readonly #ownHalves: ParameterList;
+  /** Where OpenSSL writes the handle of a key that it imports. */
+  readonly #handle = new BigUint64Array(fixedBytes(8).buffer);
 
+  /** Throws when libcrypto lacks the algorithm. */
   constructor(library: Libcrypto) {
-    this.#evp = library.symbols;
+    const evp = library.symbols;
+    this.#evp = evp;
+    // Given a private key alone, OpenSSL computes the public one, which costs as much as the shared
+    // secret and has no part in it. So it is given some public half.
+    this.#ownHalves = octetParameters({ priv: this.#scalar, pub: fixedBytes(KEY_BYTES) });
+    this.#importContext = evp.EVP_PKEY_CTX_new_from_name(NULL, X25519, NULL);
+    if (this.#importContext === NULL || evp.EVP_PKEY_fromdata_init(this.#importContext) !== 1) {
+      evp.ERR_clear_error();
+      throw new Error(`Cannot use X25519: ${library.version} does not provide it`);
+    }
   }
 
   /** The public key of a 32-byte private key. */
   publicKey(privateKey: Uint8Array): Bytes {
     const evp = this.#evp;
-    const key = this.#privateKey(privateKey);
+    invariant(privateKey.length === KEY_BYTES, "an X25519 key has 32 bytes");
+    const key = evp.EVP_PKEY_new_raw_private_key_ex(
+      NULL,
+      X25519,
+      NULL,
+      privateKey as Bytes,
+      KEY_BYTES,
+    );
+    invariant(key !== NULL, "OpenSSL refused an X25519 private key");
     const publicKey = new Uint8Array(KEY_BYTES);
     const done = evp.EVP_PKEY_get_raw_public_key(key, publicKey, lengthWord());
     evp.EVP_PKEY_free(key);
@@ -32,7 +61,7 @@ export class NativeX25519 {
   sharedSecret(privateKey: Uint8Array, publicKey: Uint8Array): Bytes | null {
     invariant(publicKey.length === KEY_BYTES, "an X25519 key has 32 bytes");
     const evp = this.#evp;
-    const own = this.#privateKey(privateKey);
+    const own = this.#import(privateKey);
     const peer = evp.EVP_PKEY_new_raw_public_key_ex(
       NULL,
       X25519,
@@ -55,17 +84,21 @@ export class NativeX25519 {
     return derived && !isZero(shared) ? shared : null;
   }
 
-  #privateKey(privateKey: Uint8Array): bigint {
+  /** A key for shared secrets alone; its public half is a wrong one. */
+  #import(privateKey: Uint8Array): bigint {
     invariant(privateKey.length === KEY_BYTES, "an X25519 key has 32 bytes");
-    const key = this.#evp.EVP_PKEY_new_raw_private_key_ex(
-      NULL,
-      X25519,
-      NULL,
-      privateKey as Bytes,
-      KEY_BYTES,
+    const handle = this.#handle;
+    handle[0] = NULL;
+    this.#scalar.set(privateKey);
+    const done = this.#evp.EVP_PKEY_fromdata(
+      this.#importContext,
+      handle,
+      EVP_PKEY_KEYPAIR,
+      this.#ownHalves.bytes,
     );
-    invariant(key !== NULL, "OpenSSL refused an X25519 private key");
-    return key;
+    this.#scalar.fill(0);
+    invariant(done === 1, "OpenSSL refused an X25519 private key");
+    return handle[0];
   }
 }
 
