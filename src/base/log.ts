@@ -8,6 +8,8 @@ export type LogFields = Readonly<Record<string, string | number | boolean>>;
 
 /** One interface's log. A message is plain text for people; fields repeat what it says. */
 export interface Log {
+  /** Whether anybody reads debug lines; where they are frequent, texts for nobody are not made. */
+  readonly wantsDebug: boolean;
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;

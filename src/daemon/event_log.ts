@@ -60,10 +60,7 @@ export class EventLog {
       case DeviceEventCode.PeerRemoved:
         return this.#onChange(event);
     }
-    if (QUIET.has(event.code)) {
-      this.#log.debug(this.#text(event), this.#fields(event));
-      return;
-    }
+    if (QUIET.has(event.code)) return this.#debug(event);
     this.#warn(event.code, event, WINDOW_MS, LINES_PER_WINDOW);
   }
 
@@ -91,9 +88,8 @@ export class EventLog {
     const isNew = !this.#connected.has(key);
     if (isNew) this.#connected.add(key);
     this.#windows.delete(awayKey(key));
-    const text = isNew ? `${this.#peer(event)}connected` : this.#text(event);
-    if (isNew) this.#log.info(text, this.#fields(event));
-    else this.#log.debug(text, this.#fields(event));
+    if (isNew) this.#log.info(`${this.#peer(event)}connected`, this.#fields(event));
+    else this.#debug(event);
   }
 
   #onGaveUp(event: DeviceEvent): void {
@@ -103,9 +99,8 @@ export class EventLog {
   }
 
   #onKeysZeroed(event: DeviceEvent): void {
-    const text = this.#text(event), fields = this.#fields(event);
-    if (this.#connected.delete(keyOf(event))) this.#log.info(text, fields);
-    else this.#log.debug(text, fields);
+    if (!this.#connected.delete(keyOf(event))) return this.#debug(event);
+    this.#log.info(this.#text(event), this.#fields(event));
   }
 
   #onChange(event: DeviceEvent): void {
@@ -113,7 +108,11 @@ export class EventLog {
       this.#connected.delete(keyOf(event));
       this.#windows.delete(awayKey(keyOf(event)));
     }
-    this.#log.debug(this.#text(event), this.#fields(event));
+    this.#debug(event);
+  }
+
+  #debug(event: DeviceEvent): void {
+    if (this.#log.wantsDebug) this.#log.debug(this.#text(event), this.#fields(event));
   }
 
   #warn(key: string, event: DeviceEvent, lengthMs: number, linesMax: number): void {

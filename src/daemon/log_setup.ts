@@ -137,6 +137,10 @@ class TapeLog implements Log {
     this.#logger = logger;
   }
 
+  get wantsDebug(): boolean {
+    return this.#logger.isEnabledFor("debug");
+  }
+
   debug(message: string, fields: LogFields = {}): void {
     this.#logger.debug(plain(message), fields);
   }

@@ -16,6 +16,7 @@ class World {
   #timers: { atMs: number; action: () => void }[] = [];
 
   readonly log = {
+    wantsDebug: true,
     debug: (text: string) => void this.lines.push(text),
     info: (text: string) => void this.lines.push(text),
     warn: (text: string) => void this.lines.push(text),

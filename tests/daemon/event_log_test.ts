@@ -10,8 +10,8 @@ function event(code: DeviceEventCode, atMs: number, more: Partial<DeviceEvent> =
   return { code, atMs, peer: 0, publicKey: KEY, from: null, detail: 0, ...more };
 }
 
-function setUp(): { log: RecordingLog; names: PeerNames; events: EventLog } {
-  const log = new RecordingLog(), names = new PeerNames();
+function setUp(wantsDebug = true): { log: RecordingLog; names: PeerNames; events: EventLog } {
+  const log = new RecordingLog(wantsDebug), names = new PeerNames();
   return { log, names, events: new EventLog(log, names) };
 }
 
@@ -23,6 +23,17 @@ Deno.test("a peer that connects is told once, its rekeys are not", () => {
     /^info peer\(AQEB\.\.\.[A-Za-z0-9+/]{4}\): connected$/.test(log.texts()[0]),
     log.texts()[0],
   );
+});
+
+Deno.test("where nobody reads debug lines, handshakes make none", () => {
+  for (const wantsDebug of [true, false]) {
+    const { log, events } = setUp(wantsDebug);
+    events.write(event(DeviceEventCode.SessionEstablished, 0));
+    events.write(event(DeviceEventCode.InitiationAnswered, 120_000));
+    events.write(event(DeviceEventCode.SessionEstablished, 120_001));
+    const levels = log.lines.map(({ level }) => level);
+    assertEquals(levels, wantsDebug ? ["info", "debug", "debug"] : ["info"]);
+  }
 });
 
 Deno.test("a peer with a friendly name is called by it", () => {

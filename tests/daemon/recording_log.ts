@@ -11,6 +11,8 @@ export interface LogLine {
 export class RecordingLog implements Log {
   readonly lines: LogLine[] = [];
 
+  constructor(readonly wantsDebug = true) {}
+
   debug(message: string, fields: LogFields = {}): void {
     this.lines.push({ level: "debug", message, fields });
   }
