@@ -111,10 +111,6 @@ const SYMBOLS = {
   // --- digests ---
   // EVP_MD *EVP_MD_fetch(OSSL_LIB_CTX *ctx, const char *algorithm, const char *properties);
   EVP_MD_fetch: { parameters: ["u64", "buffer", "u64"], result: "u64" },
-  EVP_MD_CTX_new: { parameters: [], result: "u64" },
-  EVP_DigestInit_ex2: { parameters: ["u64", "u64", "u64"], result: "i32" },
-  EVP_DigestUpdate: { parameters: ["u64", "buffer", "u32"], result: "i32" },
-  EVP_DigestFinal_ex: { parameters: ["u64", "buffer", "u64"], result: "i32" },
   // int EVP_Digest(const void *data, size_t count, unsigned char *md, unsigned int *size,
   //                const EVP_MD *type, ENGINE *impl);
   EVP_Digest: { parameters: ["buffer", "u32", "buffer", "u64", "u64", "u64"], result: "i32" },

@@ -1,5 +1,10 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { openLibcrypto, openLibcryptoFrom, unsignedParameter } from "../../ffi/libcrypto.ts";
+import {
+  octetParameters,
+  openLibcrypto,
+  openLibcryptoFrom,
+  unsignedParameter,
+} from "../../ffi/libcrypto.ts";
 import { addressOfBytes } from "../../ffi/memory.ts";
 
 Deno.test("libcrypto is found, opened once, and tells its version", () => {
@@ -37,4 +42,18 @@ Deno.test("unsignedParameter has the layout of OSSL_PARAM and an end mark", () =
   assertEquals(view.getBigUint64(24, true), 8n);
   assert(bytes.subarray(40).every((byte) => byte === 0));
   assertEquals(keepAlive[1][0], 16);
+});
+
+Deno.test("octetParameters names each string in turn, where it stands, and ends", () => {
+  const strings = { priv: new Uint8Array(32), pub: new Uint8Array(16) };
+  const { bytes, keepAlive } = octetParameters(strings);
+  const view = new DataView(bytes.buffer);
+  assertEquals(bytes.length, 120);
+  Object.values(strings).forEach((data, i) => {
+    assertEquals(view.getBigUint64(40 * i, true), addressOfBytes(keepAlive[2 * i]));
+    assertEquals(view.getUint32(40 * i + 8, true), 5);
+    assertEquals(view.getBigUint64(40 * i + 16, true), addressOfBytes(data));
+    assertEquals(view.getBigUint64(40 * i + 24, true), BigInt(data.length));
+  });
+  assert(bytes.subarray(80).every((byte) => byte === 0));
 });
