@@ -15,6 +15,8 @@ import { less, more, type Sample, type TurnSettings, type Workload } from "./wor
 const PEERS = 100;
 const PER_SECOND = 100;
 const PORT = 10_001;
+/** An answer that has not come by then is none; a later one would be taken for the next one's. */
+const ANSWER_WITHIN_MS = 500;
 /** Once for each peer. */
 const WARM_SECONDS = 1;
 
@@ -61,32 +63,30 @@ async function turn({ a: spec }: Contestant, { seconds }: TurnSettings): Promise
   };
 }
 
-/** A peer with a socket of its own, as real ones have; one initiation is under way at a time. */
+/** A peer with a socket of its own, as real ones have. */
 class Client {
-  #waiting: { initiation: Initiation; sinceMs: number } | null = null;
-
   constructor(readonly peer: RoguePeer, readonly socket: UdpSocket) {}
 
-  send(initiation: Initiation): void {
-    this.#waiting = { initiation, sinceMs: performance.now() };
-    this.socket.send(initiation.message, this.peer.to);
-  }
-
-  /** Waits for the response, and confirms the session by an empty message; its round trip or null. */
-  finish(waitMs: number): number | null {
-    if (this.#waiting === null) return null;
-    const response = this.socket.receive(waitMs);
-    if (response?.length !== RESPONSE_BYTES) return null;
-    const { initiation, sinceMs } = this.#waiting;
-    this.#waiting = null;
-    const rttMs = performance.now() - sinceMs;
-    const session = initiation.complete(response);
-    this.socket.send(session.seal(0, new Uint8Array(0)), this.peer.to);
-    return rttMs;
+  /** Makes a session and confirms it by an empty message; the response's round trip, null without. */
+  ask({ message, complete }: Initiation): number | null {
+    const sinceMs = performance.now();
+    this.socket.send(message, this.peer.to);
+    let waitedMs = 0;
+    while (waitedMs < ANSWER_WITHIN_MS) {
+      const response = this.socket.receive(Math.ceil(ANSWER_WITHIN_MS - waitedMs));
+      waitedMs = performance.now() - sinceMs;
+      if (response?.length !== RESPONSE_BYTES) continue;
+      this.socket.send(complete(response).seal(0, new Uint8Array(0)), this.peer.to);
+      return waitedMs;
+    }
+    return null;
   }
 }
 
-/** Sends an initiation whenever one is due, and takes the response before the next one. */
+/**
+ * Sends an initiation whenever one is due, and takes the response before the next one: a late one
+ * puts off those behind it.
+ */
 function makeSessions(
   clients: readonly Client[],
   count: number,
@@ -98,13 +98,9 @@ function makeSessions(
   const beginMs = performance.now();
   for (let i = 0; i < count; i++) {
     const nextMs = beginMs + (i + 1) / PER_SECOND * 1000;
-    client(i).send(prepared[i]);
-    for (let left = 1; left > 0; left = nextMs - performance.now()) {
-      const rttMs = client(i).finish(Math.ceil(left));
-      if (rttMs === null) continue;
-      answeredMs.push(rttMs);
-      restUntil(nextMs);
-    }
+    const rttMs = client(i).ask(prepared[i]);
+    if (rttMs !== null) answeredMs.push(rttMs);
+    restUntil(nextMs);
   }
   return { sent: count, answeredMs };
 }
