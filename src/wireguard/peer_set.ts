@@ -35,10 +35,6 @@ export class PeerSet {
     this.#table = table;
     this.#epochs = epochs;
     this.#laneOf = laneOf;
-    // A record of zeros would name keypair 0; from here on no slot ever names a foreign one.
-    for (let slot = 0; slot < table.capacity; slot++) {
-      for (const word of KEYPAIR_WORDS) table.setWord(slot, word, -1);
-    }
   }
 
   /** How many peers there are. */
@@ -70,7 +66,10 @@ export class PeerSet {
   takeSlot(): number {
     const slot = this.#free.pop();
     if (slot !== undefined) return slot;
-    return this.#neverUsed < this.#table.capacity ? this.#neverUsed++ : -1;
+    if (this.#neverUsed === this.#table.capacity) return -1;
+    // A record of zeros would name keypair 0; from here on the slot never names a foreign one.
+    this.#clearKeypairs(this.#neverUsed);
+    return this.#neverUsed++;
   }
 
   /** Gives back a slot from `takeSlot` that was not used. */
@@ -125,8 +124,12 @@ export class PeerSet {
    */
   #resetRecord(slot: number): void {
     const table = this.#table;
-    for (const word of KEYPAIR_WORDS) table.setWord(slot, word, -1);
+    this.#clearKeypairs(slot);
     for (const word of CLEARED_WORDS) table.setWord(slot, word, 0);
     for (const field of Object.values(PeerField)) table.setField(slot, field, 0);
+  }
+
+  #clearKeypairs(slot: number): void {
+    for (const word of KEYPAIR_WORDS) this.#table.setWord(slot, word, -1);
   }
 }
