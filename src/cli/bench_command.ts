@@ -1,7 +1,5 @@
 /** `longhaul bench`: how fast this machine, or a running tunnel, is. */
 import { BENCH_PORT } from "../bench/peer_protocol.ts";
-import { runLocalFigures } from "./bench_local.ts";
-import { runPeerBench, runPeerServer } from "./bench_peer.ts";
 import type { CommandInput, CommandSpec, Flags } from "./command_spec.ts";
 import { UsageError } from "./environment.ts";
 
@@ -58,22 +56,27 @@ by LocalServices = ${BENCH_PORT}; it cannot be the end that is given a PEER.`,
   run: runBench,
 };
 
-function runBench({ words: [peer], flags }: CommandInput): number | Promise<number> {
+/** What it measures with is a quarter of the program: only this command loads it. */
+async function runBench({ words: [peer], flags }: CommandInput): Promise<number> {
   const isJson = flags.has("json");
   if (flags.has("serve")) {
     if (peer !== undefined) {
       throw new UsageError("--serve takes no PEER: it waits for the other end");
     }
     refuse(flags, ["seconds", "compare", "json", "interface"], "--serve");
-    return runPeerServer(readPort(flags.text("port")));
+    const port = readPort(flags.text("port"));
+    const { runPeerServer } = await import("./bench_peer.ts");
+    return runPeerServer(port);
   }
   const seconds = readSeconds(flags.text("seconds"), peer !== undefined);
   if (peer === undefined) {
     refuse(flags, ["interface", "port"], "bench without PEER");
+    const { runLocalFigures } = await import("./bench_local.ts");
     return runLocalFigures(seconds, flags.text("compare"), isJson);
   }
   refuse(flags, ["compare"], "bench PEER");
   const port = readPort(flags.text("port"));
+  const { runPeerBench } = await import("./bench_peer.ts");
   return runPeerBench({ peer, interfaceName: flags.text("interface"), port, seconds, isJson });
 }
 
