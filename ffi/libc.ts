@@ -261,16 +261,40 @@ export type Libc = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 let opened: Libc | undefined;
 let errnoWord: Int32Array | undefined;
 
-/** The C library; the first call of a worker opens it. */
+/** The C library. A function is bound when it is first named, in each worker by itself. */
 export function libc(): Libc {
   if (opened === undefined) {
-    opened = Deno.dlopen("libc.so.6", SYMBOLS).symbols;
+    opened = bindOnUse("libc.so.6", SYMBOLS);
     // errno is per thread, its place is fixed, and a worker never changes its thread: one look-up,
     // then each read is a plain load with no call that could overwrite it.
     const place = opened.__errno_location()!;
     errnoWord = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(place, 4));
   }
   return opened;
+}
+
+/**
+ * The functions of `table`, each bound by the first look at it: Deno compiles a trampoline for each,
+ * which takes 0.2 ms, and no worker uses more than a part of the table. Binding may overwrite errno,
+ * but comes before the call itself.
+ */
+function bindOnUse<T extends Deno.ForeignLibraryInterface>(
+  file: string,
+  table: T,
+): Deno.DynamicLibrary<T>["symbols"] {
+  const unbound: Record<string, unknown> = {};
+  const symbols = Object.create(unbound);
+  for (const [name, symbol] of Object.entries(table)) {
+    Object.defineProperty(unbound, name, {
+      get: () => {
+        const bound: Record<string, unknown> = Deno.dlopen(file, { [name]: symbol }).symbols;
+        // The name's own property is in front of this one from here on.
+        Object.defineProperty(symbols, name, { value: bound[name] });
+        return bound[name];
+      },
+    });
+  }
+  return symbols;
 }
 
 const DLSYM = {
