@@ -132,6 +132,8 @@ const SYMBOLS = {
   munmap: { parameters: ["u64", "u64"], result: "i32" },
   // int madvise(void *addr, size_t length, int advice);
   madvise: { parameters: ["u64", "u64", "i32"], result: "i32" },
+  // int malloc_trim(size_t pad);
+  malloc_trim: { parameters: ["u32"], result: "i32" },
   // int mlock(const void *addr, size_t len);
   mlock: { parameters: ["u64", "u64"], result: "i32" },
   // int mlock2(const void *addr, size_t len, unsigned int flags);

@@ -1,4 +1,4 @@
-/** What the kernel does with pages of memory: give them back, lock them, leave them out of dumps. */
+/** What is done with pages of memory: give them back, lock them, leave them out of dumps. */
 import { checked, libc } from "./libc.ts";
 import type { FfiMemory } from "./memory.ts";
 
@@ -16,6 +16,14 @@ export function releasePages(memory: FfiMemory, at: number, byteLength: number):
   const end = Math.floor((memory.addressNumber + at + byteLength) / PAGE_BYTES) * PAGE_BYTES;
   if (end <= start) return 0;
   return checked(libc().madvise(BigInt(start), BigInt(end - start), MADV_DONTNEED));
+}
+
+/**
+ * Gives pages back to the system that the C library's allocator holds for all threads of this process
+ * and has nothing on (malloc_trim(3)). Takes a few milliseconds; others that allocate wait for it.
+ */
+export function releaseFreeHeap(): void {
+  libc().malloc_trim(0);
 }
 
 /** Leaves the pages around `[at, at + byteLength)` out of core dumps. 0 or a negated errno. */

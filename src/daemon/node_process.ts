@@ -6,7 +6,7 @@
 import { systemClock } from "../../ffi/clock.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
 import { FfiMemory } from "../../ffi/memory.ts";
-import { excludeFromDumps, lockPages } from "../../ffi/pages.ts";
+import { excludeFromDumps, lockPages, releaseFreeHeap } from "../../ffi/pages.ts";
 import { systemRandom } from "../../ffi/random.ts";
 import type { TunQueues } from "../../ffi/tun.ts";
 import { UdpSocketPair } from "../../ffi/udp.ts";
@@ -51,6 +51,7 @@ import { planStack, stackBytes } from "../worker/stack_plan.ts";
 import { ClockWatch } from "./clock_watch.ts";
 import { EndpointWatch } from "./endpoint_watch.ts";
 import { EventLog } from "./event_log.ts";
+import { IdleMemory } from "./idle_memory.ts";
 import { requireOpenFiles } from "./open_files.ts";
 import { type LaneSockets, PeerSockets } from "./peer_sockets.ts";
 import { RateMeter } from "./rate_meter.ts";
@@ -140,6 +141,7 @@ export class NodeProcess implements ConfigurationTarget {
   readonly #laneSignals: readonly EventFd[];
   readonly #mainBell: Doorbell;
   readonly #rates = new RateMeter();
+  readonly #idleMemory = new IdleMemory(releaseFreeHeap);
   readonly #flowRequest = new SharedRequest<FlowSnapshot>();
   readonly #eventLog: EventLog;
   readonly #clockWatch: ClockWatch;
@@ -339,6 +341,7 @@ export class NodeProcess implements ConfigurationTarget {
     const nowMs = systemClock.nowMs();
     const peers = [...this.#control.device.traffic()];
     this.#rates.sample(peers, nowMs);
+    this.#idleMemory.look(peers.reduce((sum, peer) => sum + peer.rxBytes + peer.txBytes, 0));
     this.#endpointWatch.look(peers);
     this.#lookAround();
     this.#clockWatch.look();

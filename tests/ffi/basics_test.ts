@@ -18,7 +18,7 @@ import { describeErrno, orThrow, SystemCallError } from "../../ffi/error.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
 import { checked, errno, libc } from "../../ffi/libc.ts";
 import { createFfiMemory, cString, FfiMemory, fixedBytes } from "../../ffi/memory.ts";
-import { lockPages, releasePages } from "../../ffi/pages.ts";
+import { lockPages, releaseFreeHeap, releasePages } from "../../ffi/pages.ts";
 import { systemRandom } from "../../ffi/random.ts";
 import { TimerFd } from "../../ffi/timerfd.ts";
 import { Errno } from "../../src/base/errno.ts";
@@ -205,6 +205,23 @@ Deno.test("TimerFd fires at its time, not when disarmed, and at once for the pas
   assertEquals(epoll.wait(0), 0);
   timer.close();
   epoll.close();
+});
+
+Deno.test("releaseFreeHeap() gives back what was freed between what stays", () => {
+  const libc = Deno.dlopen("libc.so.6", {
+    malloc: { parameters: ["u32"], result: "pointer" },
+    memset: { parameters: ["pointer", "i32", "u32"], result: "pointer" },
+    free: { parameters: ["pointer"], result: "void" },
+  }).symbols;
+  // Below the size from which each block is a mapping of its own.
+  const blocks = Array.from({ length: 400 }, () => libc.memset(libc.malloc(100_000), 1, 100_000));
+  const staying = blocks.filter((_, index) => index % 10 === 0);
+  blocks.filter((block) => !staying.includes(block)).forEach((block) => libc.free(block));
+  const { rss } = Deno.memoryUsage();
+  releaseFreeHeap();
+  const released = rss - Deno.memoryUsage().rss;
+  staying.forEach((block) => libc.free(block));
+  assert(released > 20_000_000, `${released} bytes`);
 });
 
 Deno.test("releasePages() clears whole pages inside the range and nothing outside", () => {

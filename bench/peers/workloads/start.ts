@@ -13,7 +13,8 @@ import { type Contestant, parseContestant, type ProgramSpec } from "../programs/
 import { isTunnelProgram, startTunnelSide } from "../programs/tunnel_node.ts";
 import { less, type Sample, type Workload } from "./workload.ts";
 
-const SETTLE_MS = 1000;
+/** A program that has just started still compiles, and gives back later what that took. */
+const SETTLE_MS = 5000;
 /** How long a program that is ready may wait for its configuration. */
 const LOOK_EVERY_MS = 2;
 
