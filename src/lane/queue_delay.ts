@@ -10,15 +10,21 @@
  * the intervals shrink to a bound, and whoever does slow down loses a small share of his packets to
  * the others' flood, not all of them in the end.
  *
- * The queue is a UDP socket's, and what is judged is a run of datagrams: one decision per receive.
- * Target and interval are far below those of the RFC, because the bottleneck is this machine and no
- * slow link: at 4 Gbit/s half a millisecond is 250 kB.
+ * The queue is a UDP socket's, and what is judged is a run of datagrams: one decision per receive. The
+ * bottleneck is this machine, so target and interval follow the rate at which it takes: the time of
+ * so many bytes, within bounds. At 4 Gbit/s they are 0.5 and 10 ms; at 0.4 Gbit/s and below, also for a
+ * lane that has just begun or gets little of its core, they are the RFC's own 5 and 100 ms.
  */
 
-/** How long anything may wait: about the time in which a lane deals with a few runs. */
-export const QUEUE_TARGET_MS = 0.5;
-/** For how long a queue has to stand. */
-export const QUEUE_INTERVAL_MS = 10;
+/** What may stand in the queue: four sends of the largest size, less than which nobody can do with. */
+export const QUEUE_BYTES = 250_000;
+/** How long anything may wait at most, and at least before it is too long. */
+export const QUEUE_TARGET_MS_MAX = 5;
+export const QUEUE_TARGET_MS_MIN = 0.25;
+/** For how many targets a queue has to stand (RFC 8289, section 4.2). */
+export const QUEUE_INTERVAL_TARGETS = 20;
+/** The rate is looked at so often. */
+export const QUEUE_RATE_MS = 10;
 /** A queue that stands again within so many intervals goes on with the rate that it had reached. */
 const INTERVALS_REMEMBERED = 16;
 /** The number by which the interval stops to shrink: a quarter of it is left. */
@@ -26,21 +32,32 @@ export const QUEUE_COUNT_MAX = 16;
 
 /** The state of one queue; see the module's text. Times are milliseconds of one clock. */
 export class QueueDelay {
+  /** How long anything may wait at the rate of now. */
+  targetMs = QUEUE_TARGET_MS_MAX;
   /** When the delay will have been above the target for an interval; 0 while it is below. */
   #dueMs = 0;
   #isTelling = false;
   #nextMs = 0;
   #count = 0;
   #lastCount = 0;
+  /** Since when bytes are counted for the rate, and how many have come. */
+  #countedMs = 0;
+  #bytes = 0;
 
-  /** Whether what has waited `delayMs` when it is taken at `nowMs` is to tell its sender. */
-  onTake(delayMs: number, nowMs: number): boolean {
-    if (delayMs < QUEUE_TARGET_MS) {
+  /** For how long a queue has to stand. */
+  get intervalMs(): number {
+    return QUEUE_INTERVAL_TARGETS * this.targetMs;
+  }
+
+  /** Whether `bytes` that have waited `delayMs` when they are taken at `nowMs` are to tell their sender. */
+  onTake(delayMs: number, bytes: number, nowMs: number): boolean {
+    this.#follow(bytes, nowMs);
+    if (delayMs < this.targetMs) {
       this.#dueMs = 0;
       this.#isTelling = false;
       return false;
     }
-    if (this.#dueMs === 0) this.#dueMs = nowMs + QUEUE_INTERVAL_MS;
+    if (this.#dueMs === 0) this.#dueMs = nowMs + this.intervalMs;
     if (this.#isTelling) {
       if (nowMs < this.#nextMs) return false;
       this.#count = Math.min(this.#count + 1, QUEUE_COUNT_MAX);
@@ -58,9 +75,20 @@ export class QueueDelay {
     this.#isTelling = false;
   }
 
+  /** Sets the target by the rate of the last while. */
+  #follow(bytes: number, nowMs: number): void {
+    this.#bytes += bytes;
+    const elapsedMs = nowMs - this.#countedMs;
+    if (elapsedMs < QUEUE_RATE_MS) return;
+    const targetMs = QUEUE_BYTES * elapsedMs / this.#bytes;
+    this.targetMs = Math.min(Math.max(targetMs, QUEUE_TARGET_MS_MIN), QUEUE_TARGET_MS_MAX);
+    this.#countedMs = nowMs;
+    this.#bytes = 0;
+  }
+
   #begin(nowMs: number): void {
     const grown = this.#count - this.#lastCount;
-    const isRecent = nowMs - this.#nextMs < INTERVALS_REMEMBERED * QUEUE_INTERVAL_MS;
+    const isRecent = nowMs - this.#nextMs < INTERVALS_REMEMBERED * this.intervalMs;
     this.#count = isRecent && grown > 1 ? grown : 1;
     this.#lastCount = this.#count;
     this.#isTelling = true;
@@ -69,6 +97,6 @@ export class QueueDelay {
 
   /** The control law (RFC 8289, section 5.4), with a bound. */
   #gapMs(): number {
-    return QUEUE_INTERVAL_MS / Math.sqrt(this.#count);
+    return this.intervalMs / Math.sqrt(this.#count);
   }
 }

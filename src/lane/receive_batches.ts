@@ -139,7 +139,7 @@ export class ReceiveBatches {
     counters.add(LaneCounter.UdpReceives, 1);
     counters.add(LaneCounter.UdpReceiveBytes, bytes);
     const { segmentBytes, tos, queuedMs } = this.port;
-    const isCongested = queueDelay.onTake(queuedMs, this.#context.nowMs);
+    const isCongested = queueDelay.onTake(queuedMs, bytes, this.#context.nowMs);
     this.#batches.setWord(batch, BatchWord.Congested, isCongested ? 1 : 0);
     this.#fill(batch, bytes, Math.max(1, segmentBytes), tos);
     return bytes;

@@ -3,7 +3,7 @@ import { DropReason } from "../../src/base/drop_reason.ts";
 import { LaneCounter } from "../../src/lane/counters.ts";
 import { Ready } from "../../src/lane/lane.ts";
 import { RECEIVE_MESSAGES_MAX } from "../../src/lane/limits.ts";
-import { QUEUE_INTERVAL_MS, QUEUE_TARGET_MS } from "../../src/lane/queue_delay.ts";
+import { QUEUE_INTERVAL_TARGETS, QUEUE_TARGET_MS_MAX } from "../../src/lane/queue_delay.ts";
 import { HANDSHAKE_SLOTS } from "../../src/lane/shared_state.ts";
 import { AF_INET6 } from "../../src/tables/endpoint.ts";
 import { PeerEvent, PeerField, PeerWord } from "../../src/tables/peer_table.ts";
@@ -462,7 +462,9 @@ function longPacket(bytes: number, mark: number, tos: number, protocol = 6): Uin
 
 /** Receives of one turn, of which the first brings something. */
 const RECEIVES_PER_TURN = 64;
-const LATE_MS = 10 * QUEUE_TARGET_MS;
+/** At the low rates here. */
+const QUEUE_INTERVAL_MS = QUEUE_INTERVAL_TARGETS * QUEUE_TARGET_MS_MAX;
+const LATE_MS = 10 * QUEUE_TARGET_MS_MAX;
 
 /**
  * Puts `first` and as much behind it into the socket as a turn takes, all of which has waited for

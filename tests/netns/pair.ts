@@ -18,13 +18,12 @@ export type Kinds = readonly [Kind, Kind];
 export const LONGHAUL_PAIR: Kinds = ["longhaul", "longhaul"];
 
 /**
- * Longhaul with itself, its encryptor inside the lane and beside it, and with two lanes: of flows to a
- * single peer about half begin at the queue of the other lane.
+ * Longhaul with itself, as it is, and with more workers: two lanes at one end, where of flows to a
+ * single peer about half begin at the queue of the other lane, and an encryptor at the other.
  */
 export const OWN_PAIRS: readonly Kinds[] = [
   LONGHAUL_PAIR,
-  ["longhaul with an encryptor", "longhaul with an encryptor"],
-  ["longhaul with two lanes", "longhaul with two lanes"],
+  ["longhaul with two lanes", "longhaul with an encryptor"],
 ];
 
 /** Longhaul and wireguard-go in both roles. */

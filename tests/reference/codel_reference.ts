@@ -10,7 +10,8 @@ export class CodelReference {
   lastcount = 0;
   dropping = false;
 
-  constructor(readonly target: number, readonly interval: number, readonly countMax: number) {}
+  /** Target and interval may be changed at any time. */
+  constructor(public target: number, public interval: number, readonly countMax: number) {}
 
   /** The decision about one that has waited `sojourn` at `now`. */
   dequeue(sojourn: number, now: number): boolean {
