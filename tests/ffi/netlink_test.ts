@@ -35,27 +35,35 @@ Deno.test("closing a socket twice closes no other descriptor", () => {
 });
 
 Deno.test("a request that is never answered ends with ETIMEDOUT, signals or not", () => {
-  // int setitimer(int which, const struct itimerval *new_value, struct itimerval *old_value);
-  const symbols = {
-    setitimer: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
-  } as const;
-  const library = Deno.dlopen("libc.so.6", symbols);
-  const every2Ms = fixedBytes(32);
-  const view = new DataView(every2Ms.buffer);
-  view.setUint32(8, 2000, true);
-  view.setUint32(24, 2000, true);
+  // int timer_create(clockid_t, struct sigevent *, timer_t *); int timer_delete(timer_t);
+  // int timer_settime(timer_t, int flags, const struct itimerspec *new, struct itimerspec *old);
+  const library = Deno.dlopen("libc.so.6", {
+    timer_create: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+    timer_settime: { parameters: ["u64", "i32", "buffer", "u64"], result: "i32" },
+    timer_delete: { parameters: ["u64"], result: "i32" },
+  });
+  const { timer_create, timer_settime, timer_delete } = library.symbols;
+  const CLOCK_MONOTONIC = 1, SIGWINCH = 28;
+  const event = fixedBytes(64), timer = fixedBytes(8), every2Ms = fixedBytes(32);
+  new DataView(event.buffer).setInt32(8, SIGWINCH, true);
+  for (const nanoseconds of [8, 24]) {
+    new DataView(every2Ms.buffer).setUint32(nanoseconds, 2e6, true);
+  }
   const onSignal = () => {};
-  Deno.addSignalListener("SIGALRM", onSignal);
+  // One that harms nobody where no listener is, or no more.
+  Deno.addSignalListener("SIGWINCH", onSignal);
+  assertEquals(timer_create(CLOCK_MONOTONIC, event, timer), 0);
+  const id = new DataView(timer.buffer).getBigUint64(0, true);
   using socket = NetlinkSocket.open({ timeoutMs: 30 });
   // The kernel skips a no-op without a word.
   const ask = () => socket.query("no-op", NetlinkControl.NLMSG_NOOP, () => {}, () => {});
   try {
     assertEquals(refusal(ask).errno, Errno.ETIMEDOUT);
-    library.symbols.setitimer(0, every2Ms, fixedBytes(32));
+    assertEquals(timer_settime(id, 0, every2Ms, 0n), 0);
     assertEquals(refusal(ask).errno, Errno.ETIMEDOUT);
   } finally {
-    library.symbols.setitimer(0, fixedBytes(32), fixedBytes(32));
-    Deno.removeSignalListener("SIGALRM", onSignal);
+    timer_delete(id);
+    Deno.removeSignalListener("SIGWINCH", onSignal);
     library.close();
   }
   assert(listLinks(socket).length > 0);

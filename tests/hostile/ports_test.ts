@@ -160,7 +160,8 @@ pairTest(
           "",
         ].join("\n"),
       });
-      const [cpu] = [a.node.cpuSeconds()];
+      await a.node.rests();
+      const cpu = a.node.cpuSeconds();
       await run(["ping", "-c", "20", "-i", "0.01", "-W", "0.1", b.inner4], {
         namespace: a.namespace,
         mayFail: true,

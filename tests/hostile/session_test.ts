@@ -269,6 +269,7 @@ pairTest(
   OWN_PAIRS.slice(0, 1),
   async (net, kinds) => {
     const { a, b, endpointB } = await attackedPair(net, kinds);
+    await a.node.rests();
     await a.node.set(
       ...["peer", b.key.publicKey, "persistent-keepalive", "1"],
       ...["allowed-ips", "0.0.0.0/0,::/0"],

@@ -53,6 +53,7 @@ pairTest("a routing loop stays bounded, and ends with its route", OWN_PAIRS, asy
   );
   const loop = `route add ${OUTER.b4}/32 dev ${a.node.name}`;
   await net.ip(a.namespace, [loop]);
+  await a.node.rests();
   const before = a.node.deviceCounters().sentPackets;
   await ping(a.namespace, b.inner4, { count: 5, waitMs: 200 });
   await ping(a.namespace, OUTER.b4, { count: 5, waitMs: 200, size: 1300 });

@@ -170,6 +170,15 @@ export class NodeProcess {
     return path;
   }
 
+  /** Waits until the process has nothing to do: what it rehearses after its start is over. */
+  async rests(): Promise<void> {
+    await waitFor(`${this.name} rests`, 20_000, async () => {
+      const before = this.cpuSeconds();
+      await pause(250);
+      return this.cpuSeconds() - before < 0.05;
+    });
+  }
+
   /** CPU seconds, user and system, of the process and its children so far. */
   cpuSeconds(): number {
     return processTree(this.pid).reduce((sum, pid) => sum + cpuSecondsOf(pid), 0);
