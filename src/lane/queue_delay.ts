@@ -12,12 +12,12 @@
  *
  * The queue is a UDP socket's, and what is judged is a run of datagrams: one decision per receive. The
  * bottleneck is this machine, so target and interval follow the rate at which it takes: the time of
- * so many bytes, within bounds. At 4 Gbit/s they are 0.5 and 10 ms; at 0.4 Gbit/s and below, also for a
+ * so many bytes, within bounds. At 4 Gbit/s they are 0.26 and 5.2 ms; at 0.2 Gbit/s and below, also for a
  * lane that has just begun or gets little of its core, they are the RFC's own 5 and 100 ms.
  */
 
-/** What may stand in the queue: four sends of the largest size, less than which nobody can do with. */
-export const QUEUE_BYTES = 250_000;
+/** What may stand in the queue: two sends of the largest size, less than which nobody can do with. */
+export const QUEUE_BYTES = 130_000;
 /** How long anything may wait at most, and at least before it is too long. */
 export const QUEUE_TARGET_MS_MAX = 5;
 export const QUEUE_TARGET_MS_MIN = 0.25;
