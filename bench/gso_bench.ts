@@ -59,7 +59,7 @@ const STACK = { addresses: [], poolBytes: SOURCE_BYTES };
 
 function makeBed(way: Way): Bed {
   const parts: { source?: SegmentSource; sink?: CountingStack } = {};
-  const offload = { vnetHeaders: true, tcp: way.coalesces, udp: way.coalesces };
+  const offload = { tcp: way.coalesces, udp: way.coalesces };
   const common = { stack: STACK, sendMessagesMax: way.sendMessagesMax, tunOffload: offload };
   const pair = makeNodePair({
     ...common,
@@ -131,7 +131,7 @@ function makeStackPair(way: Way): NodePair {
   const variant = (address: Uint8Array) => ({
     stack: { addresses: [{ address, bits: 32 }], gso: way.coalesces },
     sendMessagesMax: way.sendMessagesMax,
-    tunOffload: { vnetHeaders: true, tcp: way.coalesces, udp: way.coalesces },
+    tunOffload: { tcp: way.coalesces, udp: way.coalesces },
   });
   return makeNodePair(variant(INNER_A), variant(INNER_B));
 }

@@ -179,7 +179,7 @@ function makeBed(makeAead: (slab: Slab, scratchAt: number) => PacketAead) {
     mainBell: new Doorbell(slab, plan.mainBellAt, () => {}),
     slabAddress: 0,
     sendMessagesMax: 64,
-    tunOffload: { vnetHeaders: true, tcp: true, udp: true },
+    tunOffload: { tcp: true, udp: true },
   });
   return { lane, tun, udp };
 }

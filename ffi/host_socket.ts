@@ -27,23 +27,23 @@ import {
   AF_INET6,
   getIntOption,
   internetAddress,
+  IPPROTO_TCP,
   localAddress,
   localPort,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   setIntOption,
+  SHUT_WR,
   SO_ERROR,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
+  TCP_NODELAY,
 } from "./socket.ts";
 
-const IPPROTO_TCP = 6;
-const TCP_NODELAY = 1;
 const SO_LINGER = 13;
-const SHUT_WR = 1;
 const SOL_UDP = 17;
 const UDP_SEGMENT = 103;
 const UDP_GRO = 104;

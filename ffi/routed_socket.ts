@@ -12,6 +12,7 @@ import {
   AF_INET6,
   getIntOption,
   internetAddress,
+  IPPROTO_IPV6,
   MSG_DONTWAIT,
   MSG_ERRQUEUE,
   setIntOption,
@@ -24,7 +25,6 @@ import {
 
 const IPPROTO_IP = 0;
 const IPPROTO_ICMP = 1;
-const IPPROTO_IPV6 = 41;
 const IPPROTO_ICMPV6 = 58;
 const IP_TTL = 2;
 const IP_MTU_DISCOVER = 10;

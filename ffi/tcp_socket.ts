@@ -8,22 +8,22 @@ import {
   AF_INET6,
   getIntOption,
   internetAddress,
+  IPPROTO_IPV6,
+  IPPROTO_TCP,
+  IPV6_V6ONLY,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   setIntOption,
+  SHUT_WR,
   SO_ERROR,
   SO_REUSEADDR,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
+  TCP_NODELAY,
 } from "./socket.ts";
 
-const IPPROTO_TCP = 6;
-const IPPROTO_IPV6 = 41;
-const TCP_NODELAY = 1;
-const IPV6_V6ONLY = 26;
-const SHUT_WR = 1;
 const BACKLOG = 16;
 const TYPE = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 

@@ -8,7 +8,14 @@ import { CLOCK_REALTIME } from "./clock.ts";
 import { Cmsghdr, cmsgSpace, In6Pktinfo, InPktinfo, Msghdr } from "./layout.ts";
 import { checked, type Libc, libc } from "./libc.ts";
 import type { FfiMemory } from "./memory.ts";
-import { AF_INET, MSG_DONTWAIT, MSG_NOSIGNAL, SO_TIMESTAMPNS, SOL_SOCKET } from "./socket.ts";
+import {
+  AF_INET,
+  IPPROTO_IPV6,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  SO_TIMESTAMPNS,
+  SOL_SOCKET,
+} from "./socket.ts";
 import type { UdpSockets } from "./udp_open.ts";
 
 export {
@@ -32,7 +39,6 @@ export const EndpointRecord = {
 } as const;
 
 export const IPPROTO_IP = 0;
-export const IPPROTO_IPV6 = 41;
 export const SOL_UDP = 17;
 export const IP_TOS = 1;
 export const IP_PKTINFO = 8;

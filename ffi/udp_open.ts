@@ -7,6 +7,8 @@ import {
   AF_INET,
   AF_INET6,
   internetAddress,
+  IPPROTO_IPV6,
+  IPV6_V6ONLY,
   localPort,
   setIntOption,
   setSocketMark,
@@ -23,11 +25,9 @@ import {
 } from "./socket.ts";
 
 const IPPROTO_IP = 0;
-const IPPROTO_IPV6 = 41;
 const SOL_UDP = 17;
 const IP_PKTINFO = 8;
 const IP_RECVTOS = 13;
-const IPV6_V6ONLY = 26;
 const IPV6_RECVPKTINFO = 49;
 const IPV6_RECVTCLASS = 66;
 const UDP_GRO = 104;

@@ -10,15 +10,13 @@ import { systemRandom } from "../../ffi/random.ts";
 import { closeUdpSockets, openUdpSockets, UdpSocketPair, type UdpSockets } from "../../ffi/udp.ts";
 import { Errno } from "../base/errno.ts";
 import type { Log } from "../base/log.ts";
-import { ALL_OFFLOADS } from "../config/offload.ts";
-import { PeerNames } from "../control/peer_names.ts";
 import { selectNoiseCrypto, selectPacketAead } from "../crypto/select.ts";
-import { sendMessagesMax, SOCKET_BUFFER_BYTES } from "../daemon/daemon.ts";
-import { NodeProcess } from "../daemon/node_process.ts";
+import { SOCKET_BUFFER_BYTES } from "../daemon/daemon.ts";
+import { startLoopbackNode } from "../daemon/loopback_node.ts";
+import type { NodeProcess } from "../daemon/node_process.ts";
 import { SetupError } from "../daemon/setup_error.ts";
 import { instantiateKernels } from "../kernels/kernels.ts";
 import { Ready } from "../lane/lane.ts";
-import { DEFAULT_SESSION_LIMITS } from "../lane/limits.ts";
 import type { TunPort, UdpPort } from "../lane/ports.ts";
 import { LANE_SCRATCH_SYSCALLS } from "../lane/shared_state.ts";
 import type { Slab } from "../memory/slab.ts";
@@ -159,7 +157,14 @@ class NearNode {
 /** Measures round trips for `budgetMs`. Throws `SetupError` when answers fail to come. */
 export async function measureRoundTrips(budgetMs: number, log: Log): Promise<RoundTrips> {
   let failure: string | null = null;
-  const far = await startFarNode(log, (reason) => failure ??= reason);
+  const far = await startLoopbackNode({
+    name: "echo",
+    stack: { addresses: [{ address: FAR, bits: 24 }], mtu: MTU, gso: true, services: [] },
+    encryptors: 0,
+    udpGso: true,
+    log,
+    onEnd: (reason) => failure ??= reason,
+  });
   const near = new NearNode();
   try {
     introduce(near, far);
@@ -205,24 +210,6 @@ async function untilAnswered(near: NearNode, failure: () => string | null): Prom
     }
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-}
-
-function startFarNode(log: Log, onEnd: (reason: string) => void): Promise<NodeProcess> {
-  return NodeProcess.start({
-    interfaceName: "echo",
-    tun: null,
-    stack: { addresses: [{ address: FAR, bits: 24 }], mtu: MTU, gso: true, services: [] },
-    encryptors: 0,
-    socketBufferBytes: SOCKET_BUFFER_BYTES,
-    sendMessagesMax: sendMessagesMax(ALL_OFFLOADS),
-    udpGro: true,
-    tunGro: { tcp: true, udp: false },
-    limits: DEFAULT_SESSION_LIMITS,
-    fault: "",
-    log,
-    peerNames: new PeerNames(),
-    onEnd,
-  });
 }
 
 function introduce(near: NearNode, far: NodeProcess): void {

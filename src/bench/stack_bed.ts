@@ -250,15 +250,7 @@ export class StackBed implements GroSink {
   /** Keeps an item of the coalescer for the stack. */
   write(): void {
     const item = this.#items[this.#itemCount++];
-    const { at, bytes, packetCount, headerBytes, gsoSize, isVerified } = this.#gro.item;
-    item.at = at;
-    item.bytes = bytes;
-    item.packetCount = packetCount;
-    item.headerBytes = packetCount > 1 ? headerBytes : 0;
-    item.gsoSize = packetCount > 1 ? gsoSize : 0;
-    item.isVerified = isVerified;
-    item.pieces.clear();
-    this.#gro.listPieces(item.pieces);
+    item.takeDelivered(this.#gro);
   }
 
   /** Gives the items to the receiving stack, which owes acknowledgments for them. */

@@ -5,16 +5,13 @@
 import { systemClock } from "../../ffi/clock.ts";
 import { systemRandom } from "../../ffi/random.ts";
 import type { Log } from "../base/log.ts";
-import { ALL_OFFLOADS } from "../config/offload.ts";
-import { PeerNames } from "../control/peer_names.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
 import type { BulkReport } from "../forward/bulk_report.ts";
 import { BulkField, BulkState } from "../forward/bulk_report.ts";
 import type { BulkTask } from "../forward/bulk_transfer.ts";
-import { DEFAULT_SESSION_LIMITS } from "../lane/limits.ts";
 import type { StackConfig } from "../worker/stack_config.ts";
-import { sendMessagesMax, SOCKET_BUFFER_BYTES } from "./daemon.ts";
-import { NodeProcess } from "./node_process.ts";
+import { startLoopbackNode } from "./loopback_node.ts";
+import type { NodeProcess } from "./node_process.ts";
 import { SetupError } from "./setup_error.ts";
 
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
@@ -82,8 +79,15 @@ export class BulkPair {
     const onEnd = (reason: string) => {
       if (pair !== null) pair.#failure ??= reason;
     };
-    const first = await startNode(options, 0, onEnd);
-    const second = await startNode(options, 1, onEnd);
+    const start = (number: number) =>
+      startLoopbackNode({
+        ...options,
+        name: `node ${number}`,
+        stack: stackConfig(number, options.gso),
+        onEnd,
+      });
+    const first = await start(0);
+    const second = await start(1);
     pair = new BulkPair([first, second], options.gso);
     introduce(pair.#nodes);
     return pair;
@@ -150,29 +154,6 @@ export class BulkPair {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
-}
-
-function startNode(
-  options: BulkPairOptions,
-  number: number,
-  onEnd: (reason: string) => void,
-): Promise<NodeProcess> {
-  const { gso, udpGso, encryptors, log } = options;
-  return NodeProcess.start({
-    interfaceName: `node ${number}`,
-    tun: null,
-    stack: stackConfig(number, gso),
-    encryptors,
-    socketBufferBytes: SOCKET_BUFFER_BYTES,
-    sendMessagesMax: sendMessagesMax({ ...ALL_OFFLOADS, udpGso }),
-    udpGro: true,
-    tunGro: { tcp: true, udp: false },
-    limits: DEFAULT_SESSION_LIMITS,
-    fault: "",
-    log,
-    peerNames: new PeerNames(),
-    onEnd,
-  });
 }
 
 function stackConfig(node: number, gso: boolean): StackConfig {

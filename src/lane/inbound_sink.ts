@@ -87,9 +87,7 @@ export class InboundSink implements GroSink {
       return;
     }
     const item = this.#item;
-    this.#describeSingle(item, at, bytes);
-    item.pieces.clear();
-    item.pieces.add(at, bytes);
+    item.takeSingle(at, bytes);
     this.#stack!.onItem(item, this.#context.nowMs);
   }
 
@@ -104,27 +102,9 @@ export class InboundSink implements GroSink {
     return divert === Divert.Stack;
   }
 
-  #describeSingle(item: InboundItem, at: number, bytes: number): void {
-    item.at = at;
-    item.bytes = bytes;
-    item.packetCount = 1;
-    item.headerBytes = 0;
-    item.gsoSize = 0;
-    item.isVerified = false;
-  }
-
   #toStack(): void {
     const item = this.#item;
-    const merged = this.#gro.item;
-    this.#describeSingle(item, merged.at, merged.bytes);
-    if (merged.packetCount > 1) {
-      item.packetCount = merged.packetCount;
-      item.headerBytes = merged.headerBytes;
-      item.gsoSize = merged.gsoSize;
-      item.isVerified = merged.isVerified;
-    }
-    item.pieces.clear();
-    this.#gro.listPieces(item.pieces);
+    item.takeDelivered(this.#gro);
     const counters = this.#context.channels.counters;
     counters.add(LaneCounter.StackItems, 1);
     counters.add(LaneCounter.StackPackets, item.packetCount);

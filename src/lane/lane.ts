@@ -83,7 +83,6 @@ export interface LaneOptions {
   readonly sendMessagesMax: number;
   /** Which coalescing is wanted; without a TUN, virtio headers are written for nobody. */
   readonly tunOffload: {
-    readonly vnetHeaders: boolean;
     readonly tcp: boolean;
     readonly udp: boolean;
   };
@@ -273,10 +272,10 @@ export class Lane {
   }
 
   #makeGro(options: LaneOptions, scratchAt: number): GroCoalescer {
-    const { vnetHeaders, tcp, udp } = options.tunOffload;
+    const { tcp, udp } = options.tunOffload;
     return new GroCoalescer(options.slab, options.kernel, scratchAt, {
       slabAddress: options.slabAddress,
-      vnetHeader: vnetHeaders || options.tun === undefined,
+      vnetHeader: true,
       tcp,
       udp,
     });

@@ -4,6 +4,8 @@
  * places are valid during the call that is given them.
  */
 
+import type { GroCoalescer } from "../offload/gro_coalesce.ts";
+
 /** Payloads that one item can have. */
 export const PIECES_MAX = 256;
 
@@ -45,6 +47,32 @@ export class InboundItem {
   isVerified = false;
   /** A run: the payloads behind `headerBytes`. A single packet: the whole packet, one piece. */
   readonly pieces = new Pieces();
+
+  /** Becomes the item that `gro` delivers, during `GroSink.write`. */
+  takeDelivered(gro: GroCoalescer): void {
+    const { at, bytes, packetCount, headerBytes, gsoSize, isVerified } = gro.item;
+    const isRun = packetCount > 1;
+    this.at = at;
+    this.bytes = bytes;
+    this.packetCount = packetCount;
+    this.headerBytes = isRun ? headerBytes : 0;
+    this.gsoSize = isRun ? gsoSize : 0;
+    this.isVerified = isVerified;
+    this.pieces.clear();
+    gro.listPieces(this.pieces);
+  }
+
+  /** Becomes one packet at `at` that nobody has looked at. */
+  takeSingle(at: number, bytes: number): void {
+    this.at = at;
+    this.bytes = bytes;
+    this.packetCount = 1;
+    this.headerBytes = 0;
+    this.gsoSize = 0;
+    this.isVerified = false;
+    this.pieces.clear();
+    this.pieces.add(at, bytes);
+  }
 }
 
 /** What the IP layer hands to a transport protocol; the stack has one instance. */

@@ -56,7 +56,7 @@ export interface InlineNodeOptions {
   readonly mtu?: number;
   readonly peerCapacity?: number;
   readonly sendMessagesMax?: number;
-  readonly tunOffload?: { vnetHeaders: boolean; tcp: boolean; udp: boolean };
+  readonly tunOffload?: { tcp: boolean; udp: boolean };
 }
 
 const PLAN: PlanOptions = { lanes: 1, sealBatches: 16, openBatches: 8, indexSecret: 0 };
@@ -180,7 +180,7 @@ export class InlineNode {
       mainBell: new Doorbell(slab, plan.mainBellAt, () => {}),
       slabAddress: 0,
       sendMessagesMax: options.sendMessagesMax ?? 64,
-      tunOffload: options.tunOffload ?? { vnetHeaders: true, tcp: true, udp: true },
+      tunOffload: options.tunOffload ?? { tcp: true, udp: true },
     });
   }
 }

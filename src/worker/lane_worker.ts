@@ -120,8 +120,7 @@ export class LaneHost {
       mainBell: new Doorbell(slab, start.plan.mainBellAt, () => mainSignal.signal()),
       slabAddress: memory.addressNumber,
       sendMessagesMax: start.sendMessagesMax,
-      // A queue without virtio headers leaves them out by itself.
-      tunOffload: { ...start.tunOffload, vnetHeaders: true },
+      tunOffload: start.tunOffload,
     });
     this.#lane.onSocketsChanged = () => this.#changeSockets();
     this.#epoll.add(bellFd, EPOLLIN, Token.Bell);
@@ -138,6 +137,7 @@ export class LaneHost {
     const { slab, memory } = this.#parts;
     const { tunFds, lane, plan, tunOffload } = this.#start;
     if (tunFds.length === 0) return undefined;
+    // A queue without virtio headers leaves them out by itself.
     const queues = tunFds.map((fd) => new TunQueue(memory, fd, tunOffload.vnetHeaders));
     if (queues.length === 1) return queues[0];
     return new QueueChoice(queues, lane, new SharedTables(slab, plan), memory.addressNumber);

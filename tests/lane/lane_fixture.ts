@@ -247,7 +247,7 @@ export class LaneFixture {
       mainBell: new Doorbell(slab, plan.mainBellAt, () => this.rings++),
       slabAddress: 0,
       sendMessagesMax: options.sendMessagesMax ?? 64,
-      tunOffload: { vnetHeaders: true, tcp: true, udp: true },
+      tunOffload: { tcp: true, udp: true },
     });
     made.channels.setWord(LaneWord.Mtu, options.mtu ?? 1420);
     return made;

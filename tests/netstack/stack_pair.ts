@@ -40,15 +40,7 @@ class Arrivals {
 
   write(): void {
     const item = this.#item;
-    const { at, bytes, packetCount, headerBytes, gsoSize, isVerified } = this.#gro.item;
-    item.at = at;
-    item.bytes = bytes;
-    item.packetCount = packetCount;
-    item.headerBytes = packetCount > 1 ? headerBytes : 0;
-    item.gsoSize = packetCount > 1 ? gsoSize : 0;
-    item.isVerified = isVerified;
-    item.pieces.clear();
-    this.#gro.listPieces(item.pieces);
+    item.takeDelivered(this.#gro);
     this.#scene.stack.onItem(item, this.#scene.nowMs);
   }
 }

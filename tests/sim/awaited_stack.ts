@@ -15,7 +15,6 @@ import {
   type StackParts,
 } from "../../src/node/inline_stack.ts";
 import { ScalarChecksumKernel } from "../../src/wire/checksum.ts";
-import { VNET_HEADER_BYTES } from "../../src/wire/virtio_net.ts";
 
 const PAGE_BYTES = 4096;
 const SLAB_AT = PAGE_BYTES;
@@ -79,4 +78,4 @@ export class AwaitedStack {
 }
 
 /** Single packets only: a copy of a run has no room for what the coalescer knows about it. */
-export const AWAITED_OFFLOAD = { vnetHeaders: VNET_HEADER_BYTES > 0, tcp: false, udp: false };
+export const AWAITED_OFFLOAD = { tcp: false, udp: false };

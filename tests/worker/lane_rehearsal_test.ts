@@ -7,11 +7,11 @@ import { BATCH_ENDPOINT, BatchWord } from "../../src/lane/batch.ts";
 import { EncryptorState } from "../../src/lane/encryptor_state.ts";
 import { DEFAULT_SESSION_LIMITS } from "../../src/lane/limits.ts";
 import { LaneChannels, planShared, SharedTables } from "../../src/lane/shared_state.ts";
-import { createSlab } from "../../src/memory/slab.ts";
+import { createSlab, type Slab } from "../../src/memory/slab.ts";
 import { TicketQueue } from "../../src/memory/ticket_queue.ts";
 import { KEYPAIR_SEND_KEY } from "../../src/tables/keypair_table.ts";
-import { beginRehearsal } from "../../src/worker/lane_rehearsal.ts";
-import { LaneHost, makeParts } from "../../src/worker/lane_worker.ts";
+import { beginRehearsal, type LaneRehearsal } from "../../src/worker/lane_rehearsal.ts";
+import { LaneHost, type LaneParts, makeParts } from "../../src/worker/lane_worker.ts";
 import type { LaneStart } from "../../src/worker/messages.ts";
 import { planRehearsals } from "../../src/worker/rehearsal_plan.ts";
 import { spawnWorker } from "../../src/worker/spawn.ts";
@@ -47,6 +47,11 @@ function startOf(encryptors = 0) {
   return { slab, plan, rehearsal, start };
 }
 
+/** Begins a rehearsal of the real loop. */
+function rehearse(start: LaneStart, slab: Slab, parts: LaneParts): LaneRehearsal {
+  return beginRehearsal(start, slab, parts.memory, (start) => new LaneHost(start, parts))!;
+}
+
 const openFiles = () => [...Deno.readDirSync("/proc/self/fd")].length;
 
 Deno.test("a rehearsal leaves no trace: tables, counters, keys and descriptors are as before", () => {
@@ -55,12 +60,7 @@ Deno.test("a rehearsal leaves no trace: tables, counters, keys and descriptors a
   slab.u8.fill(0x5a, plan.peersAt, plan.lanes[0].aeadScratchAt);
   const before = slab.u8.slice(0, plan.lanes[0].aeadScratchAt);
   const files = openFiles();
-  const rehearsal = beginRehearsal(
-    start,
-    slab,
-    parts.memory,
-    (start) => new LaneHost(start, parts),
-  )!;
+  const rehearsal = rehearse(start, slab, parts);
   while (!rehearsal.isOver && rehearsal.heard < 600) rehearsal.play();
   assert(rehearsal.heard >= 600, `${rehearsal.heard} of ${rehearsal.sent} packets came back`);
   rehearsal.close();
@@ -80,12 +80,7 @@ for (
   Deno.test(`all packets come out of a tunnel ${kind} virtio headers as they went in`, () => {
     const { slab, start } = startOf();
     const parts = makeParts(start);
-    const rehearsal = beginRehearsal(
-      { ...start, tunOffload: offload },
-      slab,
-      parts.memory,
-      (start) => new LaneHost(start, parts),
-    )!;
+    const rehearsal = rehearse({ ...start, tunOffload: offload }, slab, parts);
     while (!rehearsal.isOver && rehearsal.heard < 600) rehearsal.play();
     const inTheTunnel = rehearsal.sent - rehearsal.heard;
     rehearsal.close();
@@ -129,12 +124,7 @@ Deno.test({
       return running.promise;
     }));
     const parts = makeParts(beside);
-    const rehearsal = beginRehearsal(
-      beside,
-      slab,
-      parts.memory,
-      (start) => new LaneHost(start, parts),
-    )!;
+    const rehearsal = rehearse(beside, slab, parts);
     while (!rehearsal.isOver && rehearsal.heard < 600) rehearsal.play();
     assert(rehearsal.heard >= 600, `${rehearsal.heard} of ${rehearsal.sent} packets came back`);
     rehearsal.close();
@@ -157,12 +147,7 @@ Deno.test("a batch that an encryptor is stopped in stays as it is when the rehea
   const { slab, plan, rehearsal: place, start } = startOf(1);
   const signal = new EventFd();
   const parts = makeParts({ ...start, encryptorBellFds: [signal.fd] });
-  const rehearsal = beginRehearsal(
-    { ...start, encryptorBellFds: [signal.fd] },
-    slab,
-    parts.memory,
-    (start) => new LaneHost(start, parts),
-  )!;
+  const rehearsal = rehearse({ ...start, encryptorBellFds: [signal.fd] }, slab, parts);
   while (!rehearsal.isWaiting) rehearsal.play();
   assert(!rehearsal.isOver);
   const [lane] = place.lanes;
