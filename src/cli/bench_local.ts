@@ -14,7 +14,7 @@ import {
   ratioTo,
 } from "../bench/report.ts";
 import { headingOf, headLine, rowLine } from "../bench/table.ts";
-import { chooseEncryptors } from "../config/encryptors.ts";
+import { chooseEncryptors } from "../config/worker_counts.ts";
 import { parseLogLevel, setUpLog } from "../daemon/log_setup.ts";
 import {
   isScreen,

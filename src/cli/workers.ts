@@ -7,11 +7,14 @@ import { canSteerUdp } from "../../ffi/udp_group.ts";
 import type { Log } from "../base/log.ts";
 import {
   chooseEncryptors,
-  type Encryptors,
-  ENCRYPTORS_MAX,
-  readEncryptors,
-} from "../config/encryptors.ts";
-import { chooseLanes, type Lanes, LANES_MAX, readLanes } from "../config/lanes.ts";
+  chooseLanes,
+  type CountRange,
+  ENCRYPTORS,
+  LANES,
+  rangeText,
+  readWorkerCount,
+  type WorkerCount,
+} from "../config/worker_counts.ts";
 import type { Flags, FlagSpec } from "./command_spec.ts";
 import { UsageError } from "./environment.ts";
 
@@ -31,9 +34,9 @@ export const WORKER_FLAGS: readonly FlagSpec[] = [
 
 /** What a user wants. */
 export interface WantedWorkers {
-  readonly lanes: Lanes;
+  readonly lanes: WorkerCount;
   /** Beside each lane. */
-  readonly encryptors: Encryptors;
+  readonly encryptors: WorkerCount;
 }
 
 /** What a node gets. */
@@ -47,32 +50,27 @@ export interface Workers {
 export function wantedByFlags(flags: Flags): Partial<WantedWorkers> {
   const lanes = flags.text("lanes"), encryptors = flags.text("encryptors");
   return {
-    ...lanes === undefined ? {} : { lanes: lanesOf(lanes, "--lanes") },
-    ...encryptors === undefined ? {} : { encryptors: encryptorsOf(encryptors, "--encryptors") },
+    ...lanes === undefined ? {} : { lanes: countOf(lanes, "--lanes", LANES) },
+    ...encryptors === undefined
+      ? {}
+      : { encryptors: countOf(encryptors, "--encryptors", ENCRYPTORS) },
   };
 }
 
 /** What the variables want; one lane where they do not say, since peers come later. Throws likewise. */
 export function wantedByEnvironment(): WantedWorkers {
-  const of = (name: string, without: string) => getEnvironment(name) || without;
+  const of = (name: string, without: string, range: CountRange) =>
+    countOf(getEnvironment(name) || without, name, range);
   return {
-    lanes: lanesOf(of("LONGHAUL_LANES", "1"), "LONGHAUL_LANES"),
-    encryptors: encryptorsOf(of("LONGHAUL_ENCRYPTORS", "auto"), "LONGHAUL_ENCRYPTORS"),
+    lanes: of("LONGHAUL_LANES", "1", LANES),
+    encryptors: of("LONGHAUL_ENCRYPTORS", "auto", ENCRYPTORS),
   };
 }
 
-function lanesOf(text: string, name: string): Lanes {
-  const wanted = readLanes(text);
+function countOf(text: string, name: string, range: CountRange): WorkerCount {
+  const wanted = readWorkerCount(text, range);
   if (wanted !== undefined) return wanted;
-  throw new UsageError(`${name} must be auto or a number from 1 to ${LANES_MAX}, not "${text}"`);
-}
-
-function encryptorsOf(text: string, name: string): Encryptors {
-  const wanted = readEncryptors(text);
-  if (wanted !== undefined) return wanted;
-  throw new UsageError(
-    `${name} must be auto or a number from 0 to ${ENCRYPTORS_MAX}, not "${text}"`,
-  );
+  throw new UsageError(`${name} must be auto or ${rangeText(range)}, not "${text}"`);
 }
 
 /** What a node is that has to choose. */

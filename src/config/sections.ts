@@ -2,14 +2,12 @@
  * The sections that a file may have and the keys in each, as tables: how a key is spelt, and how
  * its value gets into the draft of its section. Names compare without case.
  */
-import { ENCRYPTORS_MAX, readEncryptors } from "./encryptors.ts";
 import { OFFLOAD_SWITCHES } from "./offload.ts";
 import type { InterfaceIndex } from "../control/address_text.ts";
 import { parseAddress } from "../control/address_text.ts";
 import type { LocalService } from "../forward/local_services.ts";
 import { FilterAction, type FilterRule } from "../nat/filter.ts";
 import type { Prefix } from "../wireguard/configuration.ts";
-import { LANES_MAX, readLanes } from "./lanes.ts";
 import { readLocalServices } from "./local_services.ts";
 import { MTU_MAX, MTU_MIN } from "./mtu.ts";
 import { type NatAddressDraft, readNatAddresses } from "./nat_address.ts";
@@ -28,6 +26,7 @@ import {
   readPrefix,
   readSize,
 } from "./value.ts";
+import { type CountRange, ENCRYPTORS, LANES, rangeText, readWorkerCount } from "./worker_counts.ts";
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type Undefinable<T> = { [K in keyof T]: T[K] | undefined };
@@ -109,6 +108,20 @@ function hook(name: string, when: keyof Hooks): KeySpec<InterfaceDraft> {
   return { name, isList: true, read };
 }
 
+/** A key that takes a number of workers. */
+function workerCount(
+  name: string,
+  count: "lanes" | "encryptors",
+  range: CountRange,
+): KeySpec<LonghaulDraft> {
+  const read = (value: ConfigValue, draft: LonghaulDraft) => {
+    const wanted = readWorkerCount(value.text, range);
+    if (wanted !== undefined) draft[count] = wanted;
+    else value.expected(`\`auto\` or ${rangeText(range)}`);
+  };
+  return { name, read };
+}
+
 export const INTERFACE_KEYS: KeyTable<InterfaceDraft> = table<InterfaceDraft>(
   { name: "PrivateKey", read: (value, draft) => draft.privateKey = readKey(value) },
   { name: "ListenPort", read: (value, draft) => draft.listenPort = readNumber(value, 0, 65_535) },
@@ -151,8 +164,8 @@ export const PEER_KEYS: KeyTable<PeerDraft> = table<PeerDraft>(
 
 export const LONGHAUL_KEYS: KeyTable<LonghaulDraft> = table<LonghaulDraft>(
   { name: "Mode", read: readMode },
-  { name: "Lanes", read: readLaneCount },
-  { name: "Encryptors", read: readEncryptorCount },
+  workerCount("Lanes", "lanes", LANES),
+  workerCount("Encryptors", "encryptors", ENCRYPTORS),
   { name: "SocketBuffer", read: readSocketBuffer },
   { name: "Offload", isList: true, read: readOffload },
   {
@@ -256,18 +269,6 @@ function readMode(value: ConfigValue, draft: LonghaulDraft): void {
   const text = value.text.toLowerCase();
   if (isMode(text)) draft.mode = text;
   else value.expected("`auto`, `tun`, `rootless` or `hybrid`");
-}
-
-function readLaneCount(value: ConfigValue, draft: LonghaulDraft): void {
-  const count = readLanes(value.text);
-  if (count !== undefined) draft.lanes = count;
-  else value.expected(`\`auto\` or a number from 1 to ${LANES_MAX}`);
-}
-
-function readEncryptorCount(value: ConfigValue, draft: LonghaulDraft): void {
-  const count = readEncryptors(value.text);
-  if (count !== undefined) draft.encryptors = count;
-  else value.expected(`\`auto\` or a number from 0 to ${ENCRYPTORS_MAX}`);
 }
 
 function readSocketBuffer(value: ConfigValue, draft: LonghaulDraft): void {

@@ -1,8 +1,7 @@
 /** What a config file says, checked and in the program's own terms. */
 import type { LocalService } from "../forward/local_services.ts";
 import type { FilterRule } from "../nat/filter.ts";
-import type { Encryptors } from "./encryptors.ts";
-import type { Lanes } from "./lanes.ts";
+import type { WorkerCount } from "./worker_counts.ts";
 import type { Mode } from "./mode.ts";
 import type { OffloadConfig } from "./offload.ts";
 import type { Prefix, SocketAddress } from "../wireguard/configuration.ts";
@@ -64,9 +63,9 @@ export interface Hooks {
 /** The `[Longhaul]` section. */
 export interface LonghaulConfig {
   readonly mode: Mode;
-  readonly lanes: Lanes;
+  readonly lanes: WorkerCount;
   /** Encryptors of a lane. */
-  readonly encryptors: Encryptors;
+  readonly encryptors: WorkerCount;
   /** Bytes of the UDP sockets' buffers, null for the default. */
   readonly socketBufferBytes: number | null;
   readonly offload: OffloadConfig;

@@ -1,6 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { ENCRYPTORS_MAX } from "../../src/config/encryptors.ts";
-import { LANES_MAX } from "../../src/config/lanes.ts";
+import { ENCRYPTORS, LANES } from "../../src/config/worker_counts.ts";
 import { LaneCommand, LaneNotice, LaneWord, planShared } from "../../src/lane/shared_state.ts";
 import { PeerCommand, PeerEvent, PeerField, PeerWord } from "../../src/tables/peer_table.ts";
 import { KeypairField, KeypairWord } from "../../src/tables/keypair_table.ts";
@@ -29,10 +28,10 @@ for (const [name, layout] of Object.entries(layouts)) {
 
 Deno.test("the largest node that can be asked for, with its rehearsals, fits the slab", () => {
   const plan = planShared({
-    lanes: LANES_MAX,
-    encryptors: ENCRYPTORS_MAX,
-    sealBatches: 16 + 8 * ENCRYPTORS_MAX,
-    openBatches: 16 + 8 * ENCRYPTORS_MAX,
+    lanes: LANES.max,
+    encryptors: ENCRYPTORS.max,
+    sealBatches: 16 + 8 * ENCRYPTORS.max,
+    openBatches: 16 + 8 * ENCRYPTORS.max,
     indexSecret: 1,
   });
   assert(planRehearsals(plan).at(-1)!.byteLength < 2 ** 31);
