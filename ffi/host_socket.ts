@@ -40,13 +40,13 @@ import {
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
+  SOL_UDP,
   TCP_NODELAY,
+  UDP_GRO,
+  UDP_SEGMENT,
 } from "./socket.ts";
 
 const SO_LINGER = 13;
-const SOL_UDP = 17;
-const UDP_SEGMENT = 103;
-const UDP_GRO = 104;
 /** Room for the length of segments, an int, as UDP_GRO tells it. */
 const READ_CONTROL_BYTES = 24;
 /** A segment's length: u16. */

@@ -12,6 +12,7 @@ import {
   AF_INET6,
   getIntOption,
   internetAddress,
+  IPPROTO_IP,
   IPPROTO_IPV6,
   MSG_DONTWAIT,
   MSG_ERRQUEUE,
@@ -23,7 +24,6 @@ import {
   SOL_SOCKET,
 } from "./socket.ts";
 
-const IPPROTO_IP = 0;
 const IPPROTO_ICMP = 1;
 const IPPROTO_ICMPV6 = 58;
 const IP_TTL = 2;

@@ -12,11 +12,17 @@ export const SOCK_DGRAM = 2;
 export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 
+export const IPPROTO_IP = 0;
 export const IPPROTO_TCP = 6;
 export const IPPROTO_IPV6 = 41;
 export const TCP_NODELAY = 1;
 export const IPV6_V6ONLY = 26;
+export const IP_PKTINFO = 8;
 export const SHUT_WR = 1;
+
+export const SOL_UDP = 17;
+export const UDP_SEGMENT = 103;
+export const UDP_GRO = 104;
 
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;

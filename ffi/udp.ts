@@ -10,11 +10,16 @@ import { checked, type Libc, libc } from "./libc.ts";
 import type { FfiMemory } from "./memory.ts";
 import {
   AF_INET,
+  IP_PKTINFO,
+  IPPROTO_IP,
   IPPROTO_IPV6,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   SO_TIMESTAMPNS,
   SOL_SOCKET,
+  SOL_UDP,
+  UDP_GRO,
+  UDP_SEGMENT,
 } from "./socket.ts";
 import type { UdpSockets } from "./udp_open.ts";
 
@@ -38,14 +43,9 @@ export const EndpointRecord = {
   bytes: 64,
 } as const;
 
-export const IPPROTO_IP = 0;
-export const SOL_UDP = 17;
-export const IP_TOS = 1;
-export const IP_PKTINFO = 8;
-export const IPV6_PKTINFO = 50;
-export const IPV6_TCLASS = 67;
-export const UDP_SEGMENT = 103;
-export const UDP_GRO = 104;
+const IP_TOS = 1;
+const IPV6_PKTINFO = 50;
+const IPV6_TCLASS = 67;
 
 // The scratch region: a message header, an iovec and control data each way.
 const RECEIVE_HEADER = 0;

@@ -7,6 +7,8 @@ import {
   AF_INET,
   AF_INET6,
   internetAddress,
+  IP_PKTINFO,
+  IPPROTO_IP,
   IPPROTO_IPV6,
   IPV6_V6ONLY,
   localPort,
@@ -22,15 +24,13 @@ import {
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOL_SOCKET,
+  SOL_UDP,
+  UDP_GRO,
 } from "./socket.ts";
 
-const IPPROTO_IP = 0;
-const SOL_UDP = 17;
-const IP_PKTINFO = 8;
 const IP_RECVTOS = 13;
 const IPV6_RECVPKTINFO = 49;
 const IPV6_RECVTCLASS = 66;
-const UDP_GRO = 104;
 
 /** With port 0 the port that IPv4 was given may be taken on IPv6: how often to begin again. */
 const PORT_TRIES = 100;

@@ -14,6 +14,7 @@
  *       [64 headroom][plaintexts, 64 to 79 bytes apart][512 slack]
  * ```
  */
+import { alignUp, CACHE_LINE_BYTES } from "../base/align.ts";
 import type { RegionAllocator, Slab } from "../memory/slab.ts";
 import { ENDPOINT_BYTES } from "../tables/endpoint.ts";
 import { RECEIVE_MESSAGES_MAX, SEND_BYTES_MAX } from "./limits.ts";
@@ -84,9 +85,11 @@ export interface BatchPlan {
   readonly openBuffersAt: number;
 }
 
-const align64 = (n: number) => (n + 63) & ~63;
-const SEAL_STRIDE = align64(SEAL_BUFFER_BYTES);
-const OPEN_STRIDE = align64(OPEN_INPUT_BYTES) + align64(OPEN_OUTPUT_BYTES);
+const DESCRIPTOR_STRIDE = alignUp(DESCRIPTOR_BYTES, CACHE_LINE_BYTES);
+const SEAL_STRIDE = alignUp(SEAL_BUFFER_BYTES, CACHE_LINE_BYTES);
+/** Where the output of an open buffer begins. */
+const OPEN_OUTPUT = alignUp(OPEN_INPUT_BYTES, CACHE_LINE_BYTES);
+const OPEN_STRIDE = OPEN_OUTPUT + alignUp(OPEN_OUTPUT_BYTES, CACHE_LINE_BYTES);
 
 /** Reserves descriptors and buffers for one lane. */
 export function planBatches(
@@ -97,7 +100,7 @@ export function planBatches(
   return {
     sealCount,
     openCount,
-    descriptorsAt: regions.reserve((sealCount + openCount) * align64(DESCRIPTOR_BYTES)),
+    descriptorsAt: regions.reserve((sealCount + openCount) * DESCRIPTOR_STRIDE),
     sealBuffersAt: regions.reserve(sealCount * SEAL_STRIDE),
     openBuffersAt: regions.reserve(openCount * OPEN_STRIDE),
   };
@@ -115,7 +118,7 @@ export class BatchTable {
 
   /** The place of a descriptor. */
   at(batch: number): number {
-    return this.plan.descriptorsAt + batch * align64(DESCRIPTOR_BYTES);
+    return this.plan.descriptorsAt + batch * DESCRIPTOR_STRIDE;
   }
 
   /** One of the words of `BatchWord`. */
@@ -168,8 +171,7 @@ export class BatchTable {
   /** Open: where the first plaintext goes. */
   outputAt(batch: number): number {
     const index = batch - this.plan.sealCount;
-    return this.plan.openBuffersAt + index * OPEN_STRIDE + align64(OPEN_INPUT_BYTES) +
-      PLAINTEXT_HEADROOM_BYTES;
+    return this.plan.openBuffersAt + index * OPEN_STRIDE + OPEN_OUTPUT + PLAINTEXT_HEADROOM_BYTES;
   }
 }
 

@@ -17,6 +17,7 @@
  *                    └──────────── buffers 1 to 0 ──────┘
  * ```
  */
+import { alignUp, CACHE_LINE_BYTES } from "../base/align.ts";
 import { invariant } from "../base/invariant.ts";
 import { Doorbell, DOORBELL_BYTES } from "../memory/doorbell.ts";
 import { Ring, ringBytes } from "../memory/ring.ts";
@@ -27,7 +28,7 @@ import { TUN_READ_BYTES } from "./limits.ts";
 
 /** Buffers of each lane: what may be on the way to others and back. */
 export const HANDOVER_BUFFERS = 128;
-const BUFFER_BYTES = (TUN_READ_BYTES + 63) & ~63;
+const BUFFER_BYTES = alignUp(TUN_READ_BYTES, CACHE_LINE_BYTES);
 
 /** A full buffer on its way, in bytes from its slot: number, length, and what is in it. */
 const SLOT_BUFFER = 0;

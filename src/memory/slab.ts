@@ -6,6 +6,7 @@
  * Pages are committed by the kernel when they are first touched: a generous size costs address
  * space, not memory. The memory never grows, so every view stays valid for the life of the process.
  */
+import { alignUp, CACHE_LINE_BYTES } from "../base/align.ts";
 import { invariant } from "../base/invariant.ts";
 
 const WASM_PAGE_BYTES = 65_536;
@@ -51,9 +52,9 @@ export class RegionAllocator {
   }
 
   /** Reserves `byteLength` bytes at a multiple of `alignment` (a power of two) and returns `at`. */
-  reserve(byteLength: number, alignment = 64): number {
+  reserve(byteLength: number, alignment = CACHE_LINE_BYTES): number {
     invariant(byteLength >= 0, "a region cannot have a negative size");
-    const at = (this.#nextAt + alignment - 1) & ~(alignment - 1);
+    const at = alignUp(this.#nextAt, alignment);
     this.#nextAt = at + byteLength;
     invariant(this.#nextAt < 2 ** 31, "the memory plan exceeds 2 GiB");
     return at;

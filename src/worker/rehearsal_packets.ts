@@ -3,6 +3,7 @@
  * acknowledgments, single datagrams) and short super-packets, of both IP versions. Addresses are
  * those for documentation (RFC 5737, RFC 3849).
  */
+import { alignUp, CACHE_LINE_BYTES } from "../base/align.ts";
 import { IOVEC_BYTES, IovecWriter } from "../offload/iovec.ts";
 import type { Slab } from "../memory/slab.ts";
 import { checksumOf, fold16, pseudoHeaderSum, sumWords } from "../wire/checksum.ts";
@@ -49,18 +50,14 @@ const SHAPES: readonly Shape[] = [
 /** Writes the packets from `at` on; returns where the iovec of each stands. */
 export function writeRehearsalPackets(slab: Slab, at: number, slabAddress: number): number[] {
   const iovecs = new IovecWriter(slab, slabAddress);
-  let packetAt = at + align(SHAPES.length * IOVEC_BYTES);
+  let packetAt = at + alignUp(SHAPES.length * IOVEC_BYTES, CACHE_LINE_BYTES);
   return SHAPES.map((shape, i) => {
     const iovecAt = at + i * IOVEC_BYTES;
     const bytes = writePacket(slab, packetAt, shape);
     iovecs.write(iovecAt, packetAt, bytes);
-    packetAt += align(bytes);
+    packetAt += alignUp(bytes, CACHE_LINE_BYTES);
     return iovecAt;
   });
-}
-
-function align(bytes: number): number {
-  return (bytes + 63) & ~63;
 }
 
 /** Writes one packet behind its vnet header; the length of both. */

@@ -1,5 +1,6 @@
 /** How the memory of a lane's stack (`LanePlan.stackAt`) is divided. */
 import { HOST_SOCKET_SCRATCH_BYTES } from "../../ffi/host_socket.ts";
+import { alignUp, CACHE_LINE_BYTES } from "../base/align.ts";
 import { BULK_REPORT_BYTES } from "../forward/bulk_report.ts";
 import { FLOW_SNAPSHOT_BYTES } from "../forward/flow_snapshot.ts";
 import { LinkEndpoint } from "../netstack/link_endpoint.ts";
@@ -31,7 +32,7 @@ export function planStack(stackAt: number): StackPlan {
   let nextAt = stackAt;
   const reserve = (bytes: number) => {
     const at = nextAt;
-    nextAt = (at + bytes + 63) & ~63;
+    nextAt = alignUp(at + bytes, CACHE_LINE_BYTES);
     return at;
   };
   const plan = {
@@ -42,7 +43,7 @@ export function planStack(stackAt: number): StackPlan {
     datagramAt: reserve(DATAGRAM_BYTES_MAX),
     linkAt: reserve(LinkEndpoint.bytes()),
   };
-  const poolAt = (nextAt + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
+  const poolAt = alignUp(nextAt, PAGE_BYTES);
   return { ...plan, poolAt, poolBytes: POOL_BYTES };
 }
 

@@ -15,10 +15,10 @@ import {
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOL_SOCKET,
+  SOL_UDP,
+  UDP_SEGMENT,
 } from "../../ffi/socket.ts";
 
-const SOL_UDP = 17;
-const UDP_SEGMENT = 103;
 const BUFFER_BYTES = 8 << 20;
 const DATAGRAM_BYTES_MAX = 65_536;
 
