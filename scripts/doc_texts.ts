@@ -248,8 +248,8 @@ export const DROP_TEXTS: Readonly<Record<string, string>> = {
     "The UDP socket's buffer was full, so the kernel has thrown datagrams away (a run that it had " +
     "merged counts once): peers send faster than this machine opens packets. See SocketBuffer.",
   LaneChanged:
-    "Packets on the way to the lane of their peer when their destination became a peer's of " +
-    "another lane.",
+    "Packets that waited, or were half sent, when their destination became a peer's of another " +
+    "lane.",
   QueueDelay:
     "A TCP segment that its sender misses, and so slows down: the UDP socket's queue stood for " +
     "too long. A few of these under full load keep everything else quick; packets with ECN are " +

@@ -99,7 +99,7 @@ export const DropReason = {
   DestinationUnreachable: 59,
   /** Datagrams of peers that found the UDP socket's buffer full: thrown away by the kernel. */
   SocketOverflow: 60,
-  /** On the way between two lanes, or staged, when their destination became that of another lane. */
+  /** On the way between lanes, staged or half sent, when their destination became another lane's. */
   LaneChanged: 61,
   /** One packet of many, so that its sender slows down: the UDP socket's queue stood for too long. */
   QueueDelay: 62,

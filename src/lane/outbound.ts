@@ -250,17 +250,16 @@ export class Outbound {
     if (this.#handPeer < 0) return;
     if (this.#link !== null && this.#link.isEmpty) return this.#dropFromClosedLink();
     const peer = this.#destinationOwner();
-    const isOwn = peer >= 0 && !this.#isForeign(peer);
-    const keypair = isOwn ? this.#context.sendingKeypair(peer) : -1;
+    let reason: DropReason = DropReason.None;
+    let keypair = -1;
+    if (peer < 0) reason = DropReason.NoRoute;
+    else if (this.#isForeign(peer)) reason = DropReason.LaneChanged;
+    else if ((keypair = this.#context.sendingKeypair(peer)) < 0) reason = DropReason.NoKeypair;
     this.#handPeer = keypair < 0 ? -1 : peer;
     this.#handKeypair = keypair;
-    if (keypair >= 0) return;
+    if (reason === DropReason.None) return;
     this.#link?.pop();
-    const left = this.#packet.segmentCount - this.#handNext;
-    this.#context.channels.counters.drop(
-      peer < 0 ? DropReason.NoRoute : DropReason.NoKeypair,
-      left,
-    );
+    this.#context.channels.counters.drop(reason, this.#packet.segmentCount - this.#handNext);
   }
 
   /** Places what is left of the packet in hand; false when no batch is free for all of it. */

@@ -289,21 +289,36 @@ Deno.test("a lane that ends lets go out what others have given to it", () => {
   assertEquals(marksOf(fixture, 1, keypairs[1]).length, 20);
 });
 
-Deno.test("a packet in hand, of another lane's buffer, ends with the session it was routed to", () => {
+/** A super-packet of which lane 1, with its one batch, holds the rest: the socket takes nothing. */
+function heldByLane1() {
   const fixture = new LaneFixture({ lanes: 2, sealBatches: 1 });
-  fixture.addPeer(1);
+  for (const peer of [0, 1]) fixture.addPeer(peer);
   const keypair = fixture.addKeypair(1);
-  // The socket takes nothing: with one batch the rest of the super-packet has to wait.
   fixture.udps[1].answer = () => -11;
   const payload = new Uint8Array(60_000);
   for (let i = 0; i < 2; i++) {
     fixture.tuns[0].fromHost.push(tcpSuperPacket4(OWN, inner(1), payload, 500));
   }
   fixture.runAll();
+  return { fixture, keypair };
+}
+
+Deno.test("a packet in hand, of another lane's buffer, ends with the session it was routed to", () => {
+  const { fixture, keypair } = heldByLane1();
   fixture.retire(1, keypair);
   fixture.tables.peers.setWord(1, PeerWord.InUse, 0);
   fixture.udps[1].answer = () => 0;
   fixture.runAll();
   assert(fixture.dropped(DropReason.NoKeypair) > 0);
+  assert(fixture.lanes[0].deferred === 0);
+});
+
+Deno.test("a packet in hand ends when its destination becomes that of another lane's peer", () => {
+  const { fixture } = heldByLane1();
+  fixture.allow(0, inner(1), 32);
+  fixture.udps[1].answer = () => 0;
+  fixture.runAll();
+  assert(fixture.dropped(DropReason.LaneChanged) > 0);
+  assertEquals(fixture.dropped(DropReason.NoKeypair), 0);
   assert(fixture.lanes[0].deferred === 0);
 });
