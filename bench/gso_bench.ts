@@ -195,7 +195,6 @@ for (const way of WAYS.slice(0, 2)) {
   const { coalesces } = way;
   const gro = new GroCoalescer(slab, kernel, IOVECS, {
     slabAddress: 0,
-    vnetHeader: true,
     tcp: coalesces,
     udp: coalesces,
   });

@@ -86,7 +86,7 @@ const sink: GroSink & { total: number } = {
   },
 };
 
-const options = { vnetHeader: true, tcp: true, udp: true };
+const options = { tcp: true, udp: true };
 const coalesce = { group: "coalesce 45 packets" };
 Deno.bench("naive reference: coalesce", { ...coalesce, baseline: true }, () => {
   coalesceReference(segments, options);

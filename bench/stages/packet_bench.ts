@@ -101,7 +101,7 @@ stage("copy and checksum", () => {
 const segments = splitReference(packet, cut);
 segments.forEach((segment, i) => slab.u8.set(segment, RECEIVED + i * RECEIVED_STRIDE));
 const headers = segments[0].slice(0, HEADER_BYTES);
-const options = { vnetHeader: true, tcp: true, udp: true };
+const options = { tcp: true, udp: true };
 const coalescer = new GroCoalescer(slab, kernel, IOVECS, { slabAddress: 0, ...options });
 const sink: GroSink = {
   write(_iovecAt, iovecCount) {

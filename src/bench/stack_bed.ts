@@ -101,7 +101,7 @@ export class StackBed implements GroSink {
       this.#slab,
       this.#kernel,
       regions.reserve(GRO_IOVEC_REGION_BYTES),
-      { slabAddress: 0, vnetHeader: true, tcp: true, udp: false },
+      { slabAddress: 0, tcp: true, udp: false },
     );
     this.#connect();
     this.transfer(WARM_UP_BYTES);

@@ -275,7 +275,6 @@ export class Lane {
     const { tcp, udp } = options.tunOffload;
     return new GroCoalescer(options.slab, options.kernel, scratchAt, {
       slabAddress: options.slabAddress,
-      vnetHeader: true,
       tcp,
       udp,
     });

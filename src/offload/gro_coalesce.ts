@@ -51,7 +51,7 @@ export const GRO_DATAGRAMS_MAX = 64;
 export interface GroSink {
   /**
    * One packet or super-packet as `iovecCount` struct iovec at `iovecAt`, `totalBytes` in all: the
-   * virtio header (unless switched off) and the first packet, then payloads. Both are valid only
+   * virtio header and the first packet, then payloads. Both are valid only
    * during the call, and so are the fields of `GroCoalescer.item`.
    */
   write(iovecAt: number, iovecCount: number, totalBytes: number): void;
@@ -61,8 +61,6 @@ export interface GroSink {
 export interface GroOptions {
   /** The address of the slab's first byte in this process; 0 where nobody dereferences it. */
   slabAddress: number;
-  /** Whether the device takes virtio headers; without them nothing is merged. */
-  vnetHeader: boolean;
   /** Whether TCP segments are merged. */
   tcp: boolean;
   /** Whether UDP datagrams are merged. */
@@ -109,7 +107,6 @@ export class GroCoalescer {
   readonly #kernel: ChecksumKernel;
   readonly #iovecs: IovecWriter;
   readonly #iovecAt: number;
-  readonly #vnetHeader: boolean;
 
   readonly #flows = new GroFlowTable();
   readonly #run = new GroRun();
@@ -148,7 +145,6 @@ export class GroCoalescer {
     this.#iovecs = new IovecWriter(slab, options.slabAddress);
     this.#kernel = kernel;
     this.#iovecAt = iovecAt;
-    this.#vnetHeader = options.vnetHeader;
     this.tcp = options.tcp;
     this.udp = options.udp;
   }
@@ -175,10 +171,6 @@ export class GroCoalescer {
     this.#packetAt[packet] = at;
     this.#packetBytes[packet] = bytes;
     this.#packetNext[packet] = -1;
-    if (!this.#vnetHeader) {
-      this.#open(packet, at, bytes, PacketKind.Alone);
-      return true;
-    }
     const run = this.#run;
     if (run.item >= 0 && bytes === run.bytes && this.#continueRun(run, packet, at)) return true;
     run.end();
@@ -396,10 +388,10 @@ export class GroCoalescer {
     const bytes = this.#itemBytes[item];
     const headerBytes = this.#itemHeaderBytes[item];
     if (packets > 1) this.#writeHeaders(item);
-    else if (this.#vnetHeader) clearVnetHeader(this.#view, at - VNET_HEADER_BYTES);
-    const front = this.#vnetHeader ? VNET_HEADER_BYTES : 0;
+    else clearVnetHeader(this.#view, at - VNET_HEADER_BYTES);
     const head = this.#itemHead[item];
-    this.#iovecs.write(this.#iovecAt, at - front, this.#packetBytes[head] + front);
+    const headBytes = VNET_HEADER_BYTES + this.#packetBytes[head];
+    this.#iovecs.write(this.#iovecAt, at - VNET_HEADER_BYTES, headBytes);
     if (packets > 1) this.#writePayloadIovecs(head, headerBytes);
     const current = this.item;
     current.at = at;
@@ -409,7 +401,7 @@ export class GroCoalescer {
     current.gsoSize = packets > 1 ? this.#itemGsoSize[item] : 0;
     current.isVerified = packets > 1;
     this.#delivered = item;
-    sink.write(this.#iovecAt, packets, bytes + front);
+    sink.write(this.#iovecAt, packets, VNET_HEADER_BYTES + bytes);
   }
 
   /**

@@ -20,7 +20,7 @@ class Arrivals {
 
   constructor(scene: StackScene, gro: boolean) {
     this.#scene = scene;
-    const options = { slabAddress: 0, vnetHeader: true, tcp: gro, udp: gro };
+    const options = { slabAddress: 0, tcp: gro, udp: gro };
     this.#gro = new GroCoalescer(scene.slab, scene.kernel, GRO_AT, options);
   }
 

@@ -65,7 +65,7 @@ export function makeCoalescer(
   options: Partial<GroOptions> = {},
   kernel: ChecksumKernel = kernels.wasm,
 ): GroCoalescer {
-  const all = { slabAddress: SLAB_ADDRESS, vnetHeader: true, tcp: true, udp: true, ...options };
+  const all = { slabAddress: SLAB_ADDRESS, tcp: true, udp: true, ...options };
   return new GroCoalescer(slab, kernel, IOVECS, all);
 }
 
@@ -103,7 +103,7 @@ export function checkCoalesce(
   where: string,
   options: Partial<GroOptions> = {},
 ): Uint8Array[] {
-  const switches = { vnetHeader: true, tcp: true, udp: true, ...options };
+  const switches = { tcp: true, udp: true, ...options };
   const expected = coalesceReference(packets, switches);
   for (const [name, kernel] of Object.entries(kernels)) {
     const written = coalesce(packets, options, kernel);

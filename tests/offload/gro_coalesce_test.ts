@@ -293,13 +293,6 @@ Deno.test("a sink can see the item that it is given", () => {
   ]);
 });
 
-Deno.test("without virtio headers nothing is merged and nothing is added", () => {
-  const packets = [...segments([100, 100]), ...datagrams([100, 100])];
-  const written = coalesce(packets, { vnetHeader: false });
-  assertEquals(written.map((one) => one.bytes), packets);
-  checkCoalesce(packets, "no virtio header", { vnetHeader: false });
-});
-
 Deno.test("rule 26: the switches may change between two flushes", () => {
   const coalescer = makeCoalescer();
   const counts = [true, false, true].map((isOn) => {

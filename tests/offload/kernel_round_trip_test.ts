@@ -46,7 +46,7 @@ function withRouter(action: (left: TunQueue, right: TunQueue, handle: TunHandle)
 
 /** Coalesces packets into `queue` and returns how many packets each write had. */
 function writeCoalesced(queue: TunQueue, packets: Uint8Array[], udp = true): number[] {
-  const options = { slabAddress: queue.memory.addressNumber, vnetHeader: true };
+  const options = { slabAddress: queue.memory.addressNumber };
   const coalescer = new GroCoalescer(slab, kernel, IOVECS, { ...options, tcp: true, udp });
   packets.forEach((packet, i) => {
     const at = RECEIVED + i * 2048;

@@ -21,7 +21,6 @@ const MERGED_DATAGRAMS_MAX = 64;
 
 /** The switches of a coalescer. */
 export interface ReferenceGroOptions {
-  vnetHeader: boolean;
   tcp: boolean;
   udp: boolean;
 }
@@ -47,7 +46,6 @@ export function coalesceReference(
   packets: Uint8Array[],
   options: ReferenceGroOptions,
 ): Uint8Array[] {
-  if (!options.vnetHeader) return packets.map((bytes) => bytes.slice());
   const items: Packet[][] = [];
   for (const bytes of packets) {
     const packet = parse(bytes, options);
