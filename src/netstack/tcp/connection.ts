@@ -9,11 +9,13 @@ import { invariant } from "../../base/invariant.ts";
 import { TcpFlag } from "../../wire/tcp.ts";
 import type { Pieces } from "../inbound.ts";
 import { IcmpErrorKind } from "../inbound.ts";
+import { refuseAck, sendAck, sendReset } from "./control_segments.ts";
 import { ECN_SETUP } from "./ecn.ts";
 import { Handshake, type SynFacts } from "./handshake.ts";
 import { Keepalive, KeepaliveAction } from "./keepalive.ts";
 import type { TcpLimits } from "./limits.ts";
 import { MSS_DEFAULT_V4, MSS_DEFAULT_V6, MSS_MIN, WINDOW_SCALE_MAX } from "./limits.ts";
+import { PathMtu } from "./path_mtu.ts";
 import { Paws } from "./paws.ts";
 import { ReceiveRtt } from "./receive_rtt.ts";
 import { isAcceptable, type PieceTaker, Receiver } from "./receiver.ts";
@@ -42,8 +44,6 @@ export interface ConnectionHost {
 
 /** Spans and wake-ups of the send buffer are not smaller than this, or a quarter of the buffer. */
 const WRITE_BYTES_WORTH = 256 << 10;
-/** RFC 1191 section 6.3: "at least 10 minutes" after an ICMP error the larger MTU is tried again. */
-const PATH_MTU_LIFE_MS = 600_000;
 /** The send buffer grows to this by what is written, and beyond by what the path carries. */
 const SEND_BYTES_FIRST = 64 << 10;
 
@@ -76,9 +76,7 @@ export class Connection implements TcpConnection, PieceTaker {
   #lifeAtMs = Infinity;
   readonly #keepalive: Keepalive;
   #idleAtMs = Infinity;
-  /** The path's MTU before ICMP made it smaller, and when it is tried again. */
-  #fullMtu = 0;
-  #mtuAtMs = Infinity;
+  readonly #pathMtu: PathMtu;
   #softError = -1;
   readonly #receiveRtt = new ReceiveRtt();
 
@@ -93,6 +91,7 @@ export class Connection implements TcpConnection, PieceTaker {
   ) {
     this.#handshake = new Handshake(host.limits);
     this.#keepalive = new Keepalive(host.limits);
+    this.#pathMtu = new PathMtu(sender);
   }
 
   // How it begins.
@@ -246,7 +245,7 @@ export class Connection implements TcpConnection, PieceTaker {
       this.#lifeAtMs,
       this.#keepalive.atMs,
       this.#idleAtMs,
-      this.#mtuAtMs,
+      this.#pathMtu.atMs,
     );
   }
 
@@ -272,7 +271,7 @@ export class Connection implements TcpConnection, PieceTaker {
     if (nowMs >= this.sender.loss.deadlineMs && !this.#onLossTimer(nowMs)) return;
     if (nowMs >= this.#keepalive.atMs && !this.#onKeepalive(nowMs)) return;
     if (nowMs >= this.#idleAtMs) this.#onIdle(nowMs);
-    if (nowMs >= this.#mtuAtMs) this.#widenPath();
+    if (nowMs >= this.#pathMtu.atMs) this.#pathMtu.onTimer();
     if (this.state !== TcpState.Closed) {
       this.host.wake(this);
       this.host.schedule(this);
@@ -290,9 +289,9 @@ export class Connection implements TcpConnection, PieceTaker {
     const { reassembly } = receiver;
     // Data segments have no room for SACK blocks: those go ahead.
     const hasBlocks = reassembly.count > 0 || reassembly.hasDuplicate;
-    if (receiver.mustAck && hasBlocks && !this.#sendAck(nowMs)) return true;
+    if (receiver.mustAck && hasBlocks && !sendAck(sender, nowMs)) return true;
     const stopped = sender.output(nowMs);
-    if (receiver.mustAck && stopped !== Stopped.LinkFull && !this.#sendAck(nowMs)) return true;
+    if (receiver.mustAck && stopped !== Stopped.LinkFull && !sendAck(sender, nowMs)) return true;
     sender.loss.arm(nowMs);
     this.host.schedule(this);
     return stopped !== Stopped.Done;
@@ -303,8 +302,10 @@ export class Connection implements TcpConnection, PieceTaker {
     const { sender } = this;
     // RFC 5927 section 4: what is not in flight was not sent by us lately.
     if (seqBefore(sequence, sender.sndUna) || !seqBefore(sequence, sender.sndNxt)) return false;
-    if (kind === IcmpErrorKind.TooBig) this.#onTooBig(mtu);
-    else if (this.state === TcpState.SynSent) {
+    if (kind === IcmpErrorKind.TooBig) {
+      const isSmaller = this.#pathMtu.onTooBig(mtu, nowMs);
+      if (isSmaller && isSynchronized(this.state)) sender.loss.onPathMtu();
+    } else if (this.state === TcpState.SynSent) {
       // RFC 5461: while a connection is being made even soft errors may end it, a hard one does.
       const isHard = kind === IcmpErrorKind.PortUnreachable || kind === IcmpErrorKind.Prohibited;
       if (isHard) this.#finish(TcpEnd.Unreachable);
@@ -390,7 +391,7 @@ export class Connection implements TcpConnection, PieceTaker {
     const { sender } = this;
     const hasAck = segment.has(TcpFlag.Ack);
     if (hasAck && segment.ack !== sender.sndNxt) {
-      if (!segment.has(TcpFlag.Rst)) this.#refuseAck(segment, nowMs);
+      if (!segment.has(TcpFlag.Rst)) refuseAck(sender, segment.ack, nowMs);
       return;
     }
     if (segment.has(TcpFlag.Rst)) {
@@ -417,12 +418,6 @@ export class Connection implements TcpConnection, PieceTaker {
     segment.flags &= ~TcpFlag.Syn;
     segment.seq = (segment.seq + 1) | 0;
     if (segment.length > 0 && this.#isOpen) this.#onText(segment, nowMs);
-  }
-
-  /** RFC 9293 section 3.10.7: an ACK of what was never sent, before the connection is synchronized. */
-  #refuseAck(segment: TcpSegment, nowMs: number): void {
-    const { blocks } = this.receiver.reassembly;
-    this.writer.send(segment.ack, 0, TcpFlag.Rst, 0, 0, 0, 0, blocks, 0, nowMs);
   }
 
   /** The RTT of the handshake is the first sample. */
@@ -534,7 +529,7 @@ export class Connection implements TcpConnection, PieceTaker {
     const { ack } = segment;
     if (this.state === TcpState.SynReceived) {
       if (ack !== sender.sndNxt) {
-        this.#refuseAck(segment, nowMs);
+        refuseAck(sender, segment.ack, nowMs);
         return false;
       }
       sender.updateWindow(segment);
@@ -670,27 +665,6 @@ export class Connection implements TcpConnection, PieceTaker {
     if (receiver.readableBytes === 0 && receiver.reassembly.count === 0) receiver.buffer.close();
   }
 
-  #onTooBig(mtu: number): void {
-    const { writer, sender } = this;
-    const { path } = writer;
-    if (mtu < path.mtu) {
-      if (this.#fullMtu === 0) this.#fullMtu = path.mtu;
-      path.mtu = mtu;
-      this.#mtuAtMs = this.host.nowMs + PATH_MTU_LIFE_MS;
-    }
-    if (!writer.updateMss()) return;
-    sender.congestion.setMss(writer.mss);
-    if (isSynchronized(this.state)) sender.loss.onPathMtu();
-  }
-
-  /** RFC 1191 section 6.3: the path may have become wider; it says so if it has not. */
-  #widenPath(): void {
-    const { writer, sender } = this;
-    this.#mtuAtMs = Infinity;
-    writer.path.mtu = this.#fullMtu;
-    if (writer.updateMss()) sender.congestion.setMss(writer.mss);
-  }
-
   #limitFinWait2(): void {
     this.#lifeAtMs = this.host.nowMs + this.host.limits.finWait2Ms;
     this.host.schedule(this);
@@ -712,41 +686,15 @@ export class Connection implements TcpConnection, PieceTaker {
     this.#tellEnd(this.#pendingEnd as TcpEnd);
   }
 
+  /** Nothing was promised yet in SYN-SENT. */
   #sendReset(): void {
-    const { sender, receiver, writer } = this;
-    if (this.state === TcpState.SynSent) return;
-    const flags = TcpFlag.Rst | TcpFlag.Ack;
-    const { blocks } = receiver.reassembly;
-    writer.send(sender.sndNxt, receiver.rcvNxt, flags, 0, 0, 0, 0, blocks, 0, this.host.nowMs);
-  }
-
-  #sendAck(nowMs: number): boolean {
-    const { sender, receiver, writer } = this;
-    if (writer.output.isFull) return false;
-    const blocksMax = writer.hasTimestamps ? 3 : 4;
-    const count = writer.hasSack ? receiver.reassembly.takeSackBlocks(blocksMax) : 0;
-    const { blocks } = receiver.reassembly;
-    const window = receiver.windowField();
-    const isSent = writer.send(
-      sender.sndNxt,
-      receiver.rcvNxt,
-      TcpFlag.Ack | sender.ecn.echoFlag,
-      window,
-      0,
-      0,
-      0,
-      blocks,
-      count,
-      nowMs,
-    );
-    if (isSent) receiver.onAckSent();
-    return isSent;
+    if (this.state !== TcpState.SynSent) sendReset(this.sender, this.host.nowMs);
   }
 
   #finish(end: TcpEnd): void {
     const wasOver = this.state === TcpState.TimeWait;
     this.#go(TcpState.Closed);
-    this.#lifeAtMs = this.#idleAtMs = this.#mtuAtMs = Infinity;
+    this.#lifeAtMs = this.#idleAtMs = this.#pathMtu.atMs = Infinity;
     this.#handshake.end();
     this.#keepalive.stop();
     this.sender.close();
