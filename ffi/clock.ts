@@ -15,24 +15,24 @@ const WORD_RANGE = 4294967296;
 
 /** The clocks of this machine; every worker has its own, since the buffer is not shared. */
 class SystemClock implements Clock {
-  readonly #libc = libc();
+  readonly #gettime = libc().clock_gettime_at;
   readonly #time = createFfiMemory(Timespec.bytes);
   readonly #address = this.#time.addressOf(0);
 
   nowMs(): number {
-    this.#libc.clock_gettime_at(CLOCK_BOOTTIME, this.#address);
+    this.#gettime(CLOCK_BOOTTIME, this.#address);
     const u32 = this.#time.u32;
     return (u32[1] * WORD_RANGE + u32[0]) * 1000 + u32[2] / 1e6;
   }
 
   cpuSeconds(clock: number): number {
-    this.#libc.clock_gettime_at(clock, this.#address);
+    this.#gettime(clock, this.#address);
     const u32 = this.#time.u32;
     return u32[1] * WORD_RANGE + u32[0] + u32[2] / 1e9;
   }
 
   wallNs(): bigint {
-    this.#libc.clock_gettime_at(CLOCK_REALTIME, this.#address);
+    this.#gettime(CLOCK_REALTIME, this.#address);
     const view = this.#time.view;
     return view.getBigInt64(Timespec.sec, true) * 1_000_000_000n +
       view.getBigInt64(Timespec.nsec, true);

@@ -4,7 +4,7 @@ import { systemClock } from "./clock.ts";
 import { closeFd } from "./descriptor.ts";
 import { orThrow } from "./error.ts";
 import { EpollEvent } from "./layout.ts";
-import { checked, type Libc, libc } from "./libc.ts";
+import { checked, libc } from "./libc.ts";
 import { createFfiMemory, type FfiMemory, fixedBytes } from "./memory.ts";
 
 /** Event bits (include/uapi/linux/eventpoll.h). */
@@ -33,7 +33,7 @@ function openEpoll(): number {
 /** One epoll instance. Tokens are the caller's 32-bit integers, given back with the events. */
 export class Epoll {
   readonly fd: number;
-  readonly #libc: Libc = libc();
+  readonly #wait = libc().epoll_wait_at;
   readonly #eventsMax: number;
   readonly #events: FfiMemory;
   readonly #eventsAddress: bigint;
@@ -70,7 +70,7 @@ export class Epoll {
     this.#changeView.setInt32(EpollEvent.events, events, true);
     this.#changeView.setInt32(EpollEvent.data, token, true);
     this.#changeView.setInt32(EpollEvent.data + 4, 0, true);
-    return checked(this.#libc.epoll_ctl(this.fd, operation, fd, this.#change));
+    return checked(libc().epoll_ctl(this.fd, operation, fd, this.#change));
   }
 
   /**
@@ -84,7 +84,7 @@ export class Epoll {
     let deadlineMs = -1;
     for (;;) {
       const n = checked(
-        this.#libc.epoll_wait_at(this.fd, this.#eventsAddress, this.#eventsMax, left),
+        this.#wait(this.fd, this.#eventsAddress, this.#eventsMax, left),
       );
       if (n !== -Errno.EINTR) return n;
       if (left <= 0) continue;

@@ -1,7 +1,7 @@
 /** The doorbell between workers: eventfd(2). */
 import { closeFd } from "./descriptor.ts";
 import { orThrow } from "./error.ts";
-import { checked, type Libc, libc } from "./libc.ts";
+import { checked, libc } from "./libc.ts";
 import { createFfiMemory } from "./memory.ts";
 
 const EFD_CLOEXEC = 0o2000000;
@@ -14,7 +14,8 @@ export function openEventFd(): number {
 
 /** One worker's handle on a doorbell. */
 export class EventFd {
-  readonly #libc: Libc = libc();
+  readonly #write = libc().write_at;
+  readonly #read = libc().read_at;
   readonly #one = createFfiMemory(8);
   readonly #count = createFfiMemory(8);
   readonly #oneAddress = this.#one.addressOf(0);
@@ -29,12 +30,12 @@ export class EventFd {
    * matter either.
    */
   signal(): number {
-    return checked(this.#libc.write_at(this.fd, this.#oneAddress, 8));
+    return checked(this.#write(this.fd, this.#oneAddress, 8));
   }
 
   /** Takes note of all rings so far; true when there was one. */
   drain(): boolean {
-    return this.#libc.read_at(this.fd, this.#countAddress, 8) === 8;
+    return this.#read(this.fd, this.#countAddress, 8) === 8;
   }
 
   close(): void {

@@ -11,7 +11,7 @@ import { Errno } from "../src/base/errno.ts";
 import { closeFd } from "./descriptor.ts";
 import { Epoll, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "./epoll.ts";
 import { Cmsghdr, cmsgSpace, Msghdr } from "./layout.ts";
-import { checked, type Libc, libc } from "./libc.ts";
+import { checked, libc } from "./libc.ts";
 import { type FfiMemory, fixedBytes } from "./memory.ts";
 import {
   openEcho,
@@ -84,7 +84,9 @@ interface Gather {
 
 /** One lane's sockets; `HostSockets` of src/forward/host_sockets.ts. */
 export class HostSocketSet {
-  readonly #libc: Libc = libc();
+  readonly #recvmsg = libc().recvmsg_at;
+  readonly #sendmsg = libc().sendmsg_at;
+  readonly #readv = libc().readv_at;
   readonly #memory: FfiMemory;
   readonly #epoll = new Epoll(EVENTS_MAX);
   readonly #errors = new SocketErrorReader();
@@ -160,7 +162,7 @@ export class HostSocketSet {
     const fd = this.#open(SOCK_DGRAM, address);
     if (fd < 0) return false;
     const name = internetAddress(address, PROBE_PORT);
-    const isConnected = checked(this.#libc.connect(fd, name, name.length)) >= 0;
+    const isConnected = checked(libc().connect(fd, name, name.length)) >= 0;
     const source = isConnected ? localAddress(fd) : null;
     closeFd(fd);
     return source !== null && source.length === address.length &&
@@ -228,7 +230,7 @@ export class HostSocketSet {
   read(fd: number, at: number, capacity: number): number {
     this.#memory.writeIovec(this.#scratchAt + READ_IOVEC, at, capacity);
     for (;;) {
-      const n = checked(this.#libc.readv_at(fd, this.#readIovec, 1));
+      const n = checked(this.#readv(fd, this.#readIovec, 1));
       if (n !== -Errno.EINTR) return n;
     }
   }
@@ -243,7 +245,7 @@ export class HostSocketSet {
     memory.writeIovec(this.#scratchAt + READ_IOVEC, at, capacity);
     memory.i32[lengthAt >> 2] = READ_CONTROL_BYTES;
     let n: number;
-    do n = checked(this.#libc.recvmsg_at(fd, this.#readHeader, MSG_DONTWAIT)); while (
+    do n = checked(this.#recvmsg(fd, this.#readHeader, MSG_DONTWAIT)); while (
       n === -Errno.EINTR
     );
     const isMerged = n > 0 && memory.i32[lengthAt >> 2] >= Cmsghdr.data + 4;
@@ -292,7 +294,7 @@ export class HostSocketSet {
 
   /** Ends the direction towards the host (FIN). */
   shutdownWrite(fd: number): number {
-    return checked(this.#libc.shutdown(fd, SHUT_WR));
+    return checked(libc().shutdown(fd, SHUT_WR));
   }
 
   /** Closes a socket; what was written still goes out. */
@@ -305,7 +307,7 @@ export class HostSocketSet {
 
   /** Closes a TCP socket with RST. */
   abort(fd: number): void {
-    this.#libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, LINGER_RESET, LINGER_RESET.length);
+    libc().setsockopt(fd, SOL_SOCKET, SO_LINGER, LINGER_RESET, LINGER_RESET.length);
     this.close(fd);
   }
 
@@ -317,12 +319,12 @@ export class HostSocketSet {
   /** KEEPALIVE stays off, as it is at first: the other end of the flow has its own. */
   #open(type: number, address: Uint8Array): number {
     const family = address.length === 4 ? AF_INET : AF_INET6;
-    return checked(this.#libc.socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    return checked(libc().socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   }
 
   #connect(fd: number, address: Uint8Array, port: number, token: number): number {
     const name = internetAddress(address, port);
-    let result = checked(this.#libc.connect(fd, name, name.length));
+    let result = checked(libc().connect(fd, name, name.length));
     if (result === -Errno.EINPROGRESS) result = 0;
     // Registered when it is under way: a socket that has not begun to connect counts as hung up.
     if (result >= 0) {
@@ -338,7 +340,7 @@ export class HostSocketSet {
     this.#memory.i32[(this.#scratchAt + WRITE_HEADER + Msghdr.iovlen) >> 2] = count;
     for (;;) {
       const flags = MSG_DONTWAIT | MSG_NOSIGNAL;
-      const n = checked(this.#libc.sendmsg_at(fd, this.#header, flags));
+      const n = checked(this.#sendmsg(fd, this.#header, flags));
       if (n !== -Errno.EINTR) return n;
     }
   }

@@ -263,7 +263,11 @@ export type Libc = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 let opened: Libc | undefined;
 let errnoWord: Int32Array | undefined;
 
-/** The C library. A function is bound when it is first named, in each worker by itself. */
+/**
+ * The C library. A function is bound when it is first named, in each worker by itself. Who calls one
+ * for each packet holds the function: with each function that is bound this object gets another
+ * shape, and V8 discards all compiled code that looked a function up in it.
+ */
 export function libc(): Libc {
   if (opened === undefined) {
     opened = bindOnUse("libc.so.6", SYMBOLS);

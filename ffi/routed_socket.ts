@@ -5,7 +5,7 @@
  */
 import { Errno } from "../src/base/errno.ts";
 import { Cmsghdr, cmsgSpace, Msghdr, SockaddrIn, SockaddrIn6, SockExtendedErr } from "./layout.ts";
-import { checked, type Libc, libc } from "./libc.ts";
+import { checked, libc } from "./libc.ts";
 import { createFfiMemory, type FfiMemory } from "./memory.ts";
 import {
   AF_INET,
@@ -127,7 +127,7 @@ export function pathMtu(fd: number, ipVersion: number): number {
 
 /** Reads the queues of errors. */
 export class SocketErrorReader {
-  readonly #libc: Libc = libc();
+  readonly #recvmsg = libc().recvmsg_at;
   readonly #memory: FfiMemory = createFfiMemory(CONTROL + CONTROL_BYTES);
   readonly #header: bigint = this.#memory.addressOf(HEADER);
 
@@ -145,7 +145,7 @@ export class SocketErrorReader {
     view.setUint32(HEADER + Msghdr.controllen, CONTROL_BYTES, true);
     let bytes: number;
     do bytes = checked(
-      this.#libc.recvmsg_at(fd, this.#header, MSG_ERRQUEUE | MSG_DONTWAIT),
+      this.#recvmsg(fd, this.#header, MSG_ERRQUEUE | MSG_DONTWAIT),
     ); while (bytes === -Errno.EINTR);
     if (bytes < 0) return false;
     error.sequence = bytes >= QUOTE_BYTES ? view.getUint16(QUOTE + 6) : 0;

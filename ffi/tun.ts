@@ -18,7 +18,7 @@ import {
 import { SystemCallError } from "./error.ts";
 import { interfaceRequest, readInterfaceName } from "./interface.ts";
 import { Ifreq, Iovec, VirtioNetHdr } from "./layout.ts";
-import { checked, type Libc, libc } from "./libc.ts";
+import { checked, libc } from "./libc.ts";
 import { cString, type FfiMemory, fixedBytes } from "./memory.ts";
 
 const DEVICE = "/dev/net/tun";
@@ -256,7 +256,8 @@ export function probeTun(fd: number): TunState {
  * `writev` leaves it out; the caller must then write complete single packets only.
  */
 export class TunQueue {
-  readonly #libc: Libc = libc();
+  readonly #read = libc().read_at;
+  readonly #writev = libc().writev_at;
 
   constructor(
     readonly memory: FfiMemory,
@@ -272,7 +273,7 @@ export class TunQueue {
   read(at: number, capacity: number): number {
     if (!this.vnetHeader) return this.#readBare(at, capacity);
     const memory = this.memory;
-    return checked(this.#libc.read_at(this.fd, memory.addressOf(at), capacity));
+    return checked(this.#read(this.fd, memory.addressOf(at), capacity));
   }
 
   /**
@@ -282,13 +283,13 @@ export class TunQueue {
    */
   writev(iovecAt: number, count: number): number {
     if (!this.vnetHeader) return this.#writevBare(iovecAt, count);
-    return checked(this.#libc.writev_at(this.fd, this.memory.addressOf(iovecAt), count));
+    return checked(this.#writev(this.fd, this.memory.addressOf(iovecAt), count));
   }
 
   #readBare(at: number, capacity: number): number {
     const header = VirtioNetHdr.bytes;
     const packetAt = this.memory.addressOf(at + header);
-    const n = checked(this.#libc.read_at(this.fd, packetAt, capacity - header));
+    const n = checked(this.#read(this.fd, packetAt, capacity - header));
     if (n < 0) return n;
     this.memory.u8.fill(0, at, at + header);
     return n + header;
@@ -302,7 +303,7 @@ export class TunQueue {
     const wholeLength = u32[lengthWord];
     if (wholeLength === header) {
       const rest = this.memory.addressOf(iovecAt + Iovec.bytes);
-      const n = checked(this.#libc.writev_at(this.fd, rest, count - 1));
+      const n = checked(this.#writev(this.fd, rest, count - 1));
       return n < 0 ? n : n + header;
     }
     const low = iovecAt >> 2, high = low + 1;
@@ -310,7 +311,7 @@ export class TunQueue {
     u32[low] = wholeLow + header;
     if (u32[low] < wholeLow) u32[high] = wholeHigh + 1;
     u32[lengthWord] = wholeLength - header;
-    const n = checked(this.#libc.writev_at(this.fd, this.memory.addressOf(iovecAt), count));
+    const n = checked(this.#writev(this.fd, this.memory.addressOf(iovecAt), count));
     u32[low] = wholeLow;
     u32[high] = wholeHigh;
     u32[lengthWord] = wholeLength;

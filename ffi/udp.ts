@@ -6,7 +6,7 @@
 import { Errno } from "../src/base/errno.ts";
 import { CLOCK_REALTIME } from "./clock.ts";
 import { Cmsghdr, cmsgSpace, In6Pktinfo, InPktinfo, Msghdr } from "./layout.ts";
-import { checked, type Libc, libc } from "./libc.ts";
+import { checked, libc } from "./libc.ts";
 import type { FfiMemory } from "./memory.ts";
 import {
   AF_INET,
@@ -73,7 +73,9 @@ export class UdpSocketPair {
   /** After `receive`: for how many milliseconds it has stood in the socket's queue. */
   queuedMs = 0;
 
-  readonly #libc: Libc = libc();
+  readonly #recvmsg = libc().recvmsg_at;
+  readonly #sendmsg = libc().sendmsg_at;
+  readonly #clockGettime = libc().clock_gettime_at;
   readonly #memory: FfiMemory;
   readonly #i32: Int32Array;
   readonly #scratchAt: number;
@@ -129,7 +131,7 @@ export class UdpSocketPair {
     memory.writeIovec(scratch + RECEIVE_IOVEC, at, capacity);
     for (let i = 4; i < 16; i++) i32[endpoint + i] = 0;
 
-    const length = checked(this.#libc.recvmsg_at(fd, this.#receiveHeader, MSG_DONTWAIT));
+    const length = checked(this.#recvmsg(fd, this.#receiveHeader, MSG_DONTWAIT));
     if (length < 0) return length;
     i32[endpoint + (EndpointRecord.sockaddrLength >> 2)] = i32[header + (Msghdr.namelen >> 2)];
     this.segmentBytes = length;
@@ -167,7 +169,7 @@ export class UdpSocketPair {
 
   /** How long ago the struct timespec of CLOCK_REALTIME at `at` was; 0 where it is to come. */
   #msSince(at: number): number {
-    this.#libc.clock_gettime_at(CLOCK_REALTIME, this.#now);
+    this.#clockGettime(CLOCK_REALTIME, this.#now);
     const i32 = this.#i32;
     const now = (this.#scratchAt + NOW) >> 2, then = at >> 2;
     const seconds = (i32[now] - i32[then]) | 0;
@@ -231,7 +233,7 @@ export class UdpSocketPair {
         : this.#addWord(control, IPPROTO_IPV6, IPV6_TCLASS, 4, tos);
     }
     i32[header + (Msghdr.controllen >> 2)] = control - controlAt;
-    return checked(this.#libc.sendmsg_at(fd, this.#sendHeader, MSG_DONTWAIT | MSG_NOSIGNAL));
+    return checked(this.#sendmsg(fd, this.#sendHeader, MSG_DONTWAIT | MSG_NOSIGNAL));
   }
 
   #hasSource(endpointAt: number): boolean {
