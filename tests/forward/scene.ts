@@ -6,7 +6,9 @@ import { DEFAULT_FORWARD_LIMITS } from "../../src/forward/limits.ts";
 import { LocalForwarder } from "../../src/forward/local_forwarder.ts";
 import type { LocalService } from "../../src/forward/local_services.ts";
 import type { TcpFlow } from "../../src/netstack/tcp/tcp_socket.ts";
-import { type FakeConnection, FakeHost, FakePending, type FakeSocket, FakeUdp } from "./fakes.ts";
+import { FakeHost, type FakeSocket } from "./fake_host.ts";
+import { type FakeConnection, FakePending } from "./fake_tcp.ts";
+import { FakeUdp } from "./fake_udp.ts";
 
 /** One flow that both ends have agreed on. */
 export interface OpenFlow {

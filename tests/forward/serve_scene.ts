@@ -19,7 +19,7 @@ import {
   udpPacket,
 } from "../netstack/packets.ts";
 import { StackScene } from "../netstack/stack_scene.ts";
-import { FakeHost } from "./fakes.ts";
+import { FakeHost } from "./fake_host.ts";
 
 const SYN = 2;
 const RST = 4;

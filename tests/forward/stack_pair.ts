@@ -8,7 +8,7 @@ import { LocalForwarder } from "../../src/forward/local_forwarder.ts";
 import type { LocalService } from "../../src/forward/local_services.ts";
 import type { TcpConnection, TcpEnd, TcpHandler } from "../../src/netstack/tcp/tcp_socket.ts";
 import { StackScene } from "../netstack/stack_scene.ts";
-import { FakeHost } from "./fakes.ts";
+import { FakeHost } from "./fake_host.ts";
 
 /** The forwarder's address and the peer's. */
 export const HERE = Uint8Array.of(10, 0, 0, 1);
