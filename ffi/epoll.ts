@@ -32,7 +32,7 @@ function openEpoll(): number {
 
 /** One epoll instance. Tokens are the caller's 32-bit integers, given back with the events. */
 export class Epoll {
-  readonly fd: number;
+  readonly fd = openEpoll();
   readonly #wait = libc().epoll_wait_at;
   readonly #eventsMax: number;
   readonly #events: FfiMemory;
@@ -40,12 +40,8 @@ export class Epoll {
   readonly #change = fixedBytes(16);
   readonly #changeView = new DataView(this.#change.buffer);
 
-  /**
-   * `eventsMax`: how many ready descriptors one `wait` reports; the others come with the next. With
-   * `fd` it is another worker's handle on an instance that exists.
-   */
-  constructor(eventsMax = 64, fd = openEpoll()) {
-    this.fd = fd;
+  /** `eventsMax`: how many ready descriptors one `wait` reports; the others come with the next. */
+  constructor(eventsMax = 64) {
     this.#eventsMax = eventsMax;
     this.#events = createFfiMemory(eventsMax * EpollEvent.bytes);
     this.#eventsAddress = this.#events.addressOf(0);
@@ -95,12 +91,28 @@ export class Epoll {
     }
   }
 
-  /** After `wait`: the token of event `i`. */
+  /**
+   * The same for a thread that must not block: a thread of Deno's pool waits in its place, without
+   * end, and is one of 32 that all such calls share. Resolves with at least one event; rejects with
+   * `SystemCallError`.
+   */
+  async waitInPool(): Promise<number> {
+    for (;;) {
+      const { epoll_wait_in_pool } = libc();
+      const n = await epoll_wait_in_pool(this.fd, this.#eventsAddress, this.#eventsMax, -1);
+      if (n > 0) return n;
+      // errno has stayed in the other thread: a signal has ended the wait, or this call fails as well.
+      const ready = orThrow(this.wait(0), "epoll_wait");
+      if (ready > 0) return ready;
+    }
+  }
+
+  /** After a wait: the token of event `i`. */
   tokenAt(i: number): number {
     return this.#events.i32[(i * EpollEvent.bytes + EpollEvent.data) >> 2];
   }
 
-  /** After `wait`: the event bits of event `i`. */
+  /** After a wait: the event bits of event `i`. */
   eventsAt(i: number): number {
     return this.#events.i32[(i * EpollEvent.bytes + EpollEvent.events) >> 2];
   }

@@ -110,6 +110,12 @@ const SYMBOLS = {
   epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
   // int epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout);
   epoll_wait_at: { name: "epoll_wait", parameters: ["i32", "u64", "i32", "i32"], result: "i32" },
+  epoll_wait_in_pool: {
+    name: "epoll_wait",
+    parameters: ["i32", "u64", "i32", "i32"],
+    result: "i32",
+    nonblocking: true,
+  },
   // int eventfd(unsigned int initval, int flags);
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   // int timerfd_create(int clockid, int flags);

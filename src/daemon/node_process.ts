@@ -192,7 +192,6 @@ export class NodeProcess implements ConfigurationTarget {
     });
     this.#reactor = new Reactor(() => this.#onDeadline());
     this.#workers = new WorkerSet({
-      onReady: (events) => this.#guard(() => this.#reactor.dispatch(events)),
       onFailure: (message) => this.#end(message, 1),
       onBeat: (isAlive) => this.#guard(() => this.#onBeat(isAlive)),
     });
@@ -413,6 +412,7 @@ export class NodeProcess implements ConfigurationTarget {
     this.#isEnding = true;
     this.#tunWatch?.close();
     await this.#workers.stop(this.#control, STOP_TIMEOUT_MS);
+    this.#reactor.close();
     this.#sockets.close();
     this.#control.close();
   }
@@ -443,13 +443,13 @@ export class NodeProcess implements ConfigurationTarget {
 
   async #startWorkers(): Promise<void> {
     const { tun, log } = this.#options;
-    this.#workers.start("poller", { role: "poller", epollFd: this.#reactor.epollFd });
     for (let lane = 0; lane < this.#plan.lanes.length; lane++) this.#startLane(lane);
     this.#cipher = await this.#workers.running();
     log.debug(`packet cipher: ${this.#cipher}`);
     this.#reactor.watch(this.#mainSignal.fd, () => this.#onBell());
     this.#onBell();
     if (tun !== null) this.#watchTun(tun);
+    this.#reactor.run().catch((error) => this.#endByBug(error));
     this.#workers.watch(this.#control);
   }
 
@@ -578,8 +578,12 @@ export class NodeProcess implements ConfigurationTarget {
     try {
       action();
     } catch (error) {
-      this.#end(error instanceof Error ? error.stack ?? error.message : String(error), 1);
+      this.#endByBug(error);
     }
+  }
+
+  #endByBug(error: unknown): void {
+    this.#end(error instanceof Error ? error.stack ?? error.message : String(error), 1);
   }
 
   #end(reason: string, code: number): void {

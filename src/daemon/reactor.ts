@@ -1,6 +1,7 @@
 /**
- * Main's window on the kernel. Main never blocks: its descriptors are watched by the poller worker,
- * which posts the ready ones. Each is registered one-shot and re-armed after its handler has run.
+ * Main's window on the kernel. Main never blocks: a thread of Deno's pool, which takes no isolate and
+ * so no memory to speak of, waits for its descriptors. Each is registered one-shot and re-armed after
+ * its handler has run.
  */
 import { Epoll, EPOLLIN, EPOLLONESHOT } from "../../ffi/epoll.ts";
 import { TimerFd } from "../../ffi/timerfd.ts";
@@ -21,6 +22,7 @@ export class Reactor {
   readonly #timer = new TimerFd();
   #nextToken = 1;
   #deadlineMs = Infinity;
+  #isClosed = false;
 
   /** `onDeadline` is called when the time set by `setDeadline` has come. */
   constructor(onDeadline: () => void) {
@@ -31,9 +33,25 @@ export class Reactor {
     });
   }
 
-  /** The epoll instance that the poller waits on. */
-  get epollFd(): number {
-    return this.#epoll.fd;
+  /**
+   * Runs the handlers of descriptors that are ready, until `close`. Rejects with what a handler throws;
+   * nothing is watched afterwards.
+   */
+  async run(): Promise<void> {
+    try {
+      while (!this.#isClosed) this.#dispatch(await this.#epoll.waitInPool());
+    } finally {
+      this.#isClosed = true;
+      this.#timer.close();
+      this.#epoll.close();
+    }
+  }
+
+  /** Ends `run`: what is ready is looked at no more, and deadlines do not come. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#timer.arm(0);
   }
 
   /** Watches `fd` for `events`; returns a token for `change` and `unwatch`. */
@@ -62,17 +80,17 @@ export class Reactor {
 
   /** Sets the one deadline, a time on CLOCK_BOOTTIME; Infinity for none. */
   setDeadline(deadlineMs: number): void {
-    if (deadlineMs === this.#deadlineMs) return;
+    if (deadlineMs === this.#deadlineMs || this.#isClosed) return;
     this.#deadlineMs = deadlineMs;
     if (deadlineMs === Infinity) this.#timer.disarm();
     else this.#timer.arm(deadlineMs);
   }
 
-  /** Runs the handlers of what the poller has found: tokens and event bits in turn. */
-  dispatch(events: readonly number[]): void {
-    for (let i = 0; i < events.length; i += 2) {
-      const token = events[i];
-      this.#watches.get(token)?.handler(events[i + 1]);
+  #dispatch(count: number): void {
+    const epoll = this.#epoll;
+    for (let i = 0; i < count && !this.#isClosed; i++) {
+      const token = epoll.tokenAt(i);
+      this.#watches.get(token)?.handler(epoll.eventsAt(i));
       const watch = this.#watches.get(token);
       if (watch !== undefined) this.#epoll.modify(watch.fd, watch.events | EPOLLONESHOT, token);
     }

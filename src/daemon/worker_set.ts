@@ -17,8 +17,6 @@ const BEATS_MISSED_MAX = 5;
 
 /** What the set tells the node. */
 export interface WorkerSetObserver {
-  /** Descriptors of the reactor are ready. */
-  onReady(events: readonly number[]): void;
   /** A worker is dead or hangs. */
   onFailure(message: string): void;
   /** Every two seconds; whether all lanes have answered the beat before. */
@@ -46,8 +44,7 @@ export class WorkerSet {
     spawnWorker(name, start, {
       onMessage: (message: WorkerMessage) => {
         if (message.type === "running") running.resolve(message.aead);
-        else if (message.type === "stopped") stopped.resolve();
-        else this.#observer.onReady(message.events);
+        else stopped.resolve();
       },
       onError: (message) => {
         const reason = `worker ${name} died: ${message}`;

@@ -40,20 +40,12 @@ export interface EncryptorStart extends CommonStart {
   readonly encryptorBellFd: number;
 }
 
-/** Starts the poller: it waits on an epoll instance that main fills. */
-export interface PollerStart {
-  readonly role: "poller";
-  readonly epollFd: number;
-}
-
 /** The first message to any worker. */
-export type WorkerStart = LaneStart | EncryptorStart | PollerStart;
+export type WorkerStart = LaneStart | EncryptorStart;
 
 /** What workers post to main. */
 export type WorkerMessage =
   /** The worker runs; `aead` names the packet cipher that it selected. */
   | { readonly type: "running"; readonly aead: string }
-  /** Descriptors of main's epoll instance that are ready: tokens and event bits in turn. */
-  | { readonly type: "ready"; readonly events: number[] }
   /** The worker has left its loop because it was asked to. */
   | { readonly type: "stopped" };

@@ -2,7 +2,6 @@
 import { runEncryptor } from "./encryptor_worker.ts";
 import { runLane } from "./lane_worker.ts";
 import type { WorkerMessage, WorkerStart } from "./messages.ts";
-import { runPoller } from "./poller_worker.ts";
 
 interface WorkerScope {
   onmessage: ((event: MessageEvent<WorkerStart>) => void) | null;
@@ -18,7 +17,5 @@ scope.onmessage = ({ data }) => {
       return runLane(data, post);
     case "encryptor":
       return runEncryptor(data, post);
-    case "poller":
-      return runPoller(data, post);
   }
 };

@@ -146,8 +146,8 @@ upTest("the options of [Longhaul] reach the node", async (net) => {
     Foreground.up(net, e.spaces[1], files[1], {}, ["--encryptors", "2"]),
   ]);
   await pingUntilAnswered(e.spaces[0], "10.9.0.2");
-  // Poller, lane and encryptors; the flag comes before the file.
-  assertEquals([a, b].map(workersOf), [3, 4]);
+  // Lane and encryptors; the flag comes before the file.
+  assertEquals([a, b].map(workersOf), [2, 3]);
   const { code, stderr } = await longhaul(["up", "--encryptors", "17", files[0]]);
   assertEquals(code, 2);
   assert(stderr.includes('--encryptors must be auto or a number from 0 to 16, not "17"'), stderr);
