@@ -1,4 +1,13 @@
 /** Longhaul: arguments in, exit code out. */
-import { runCommand } from "./src/cli/command.ts";
+import { mayReadSources } from "./src/worker/sources.ts";
 
-if (import.meta.main) Deno.exit(await runCommand(Deno.args, import.meta.url));
+/** What the sources and their bundle export alike. */
+type Program = typeof import("./src/cli/command.ts");
+
+if (import.meta.main) {
+  const { runCommand }: Program = mayReadSources(import.meta.url)
+    ? await import(new URL("./src/cli/command.ts", import.meta.url).href)
+    // @ts-types="./src/cli/command.ts"
+    : await import("./main.bundle.js");
+  Deno.exit(await runCommand(Deno.args, import.meta.url));
+}

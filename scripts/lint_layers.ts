@@ -53,6 +53,7 @@ export const LAYERS: readonly (readonly Layer[])[] = [
   [{ path: "src/daemon", purpose: "the process: reactor, sockets, supervision", system: "all" }],
   [{ path: "src/bench", purpose: "what `bench` measures, and how", system: "all" }],
   [{ path: "src/cli", purpose: "commands", system: "all" }],
+  [{ path: "main.bundle.js", purpose: "the layers above as one file", system: "all" }],
   [{ path: "main.ts", purpose: "arguments in, exit code out", system: "all" }],
 ];
 

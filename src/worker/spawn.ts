@@ -1,10 +1,11 @@
 /**
  * Starting workers. With read permission the source module is used; without it (`deno run
  * --allow-ffi`) a worker can only start from a text that is already in the module graph: the bundle
- * that `scripts/bundle_worker.ts` makes, which a few words behind a blob URL take and run.
+ * that `scripts/bundle.ts` makes, which a few words behind a blob URL take and run.
  */
-import bundle from "./worker.bundle.js" with { type: "text" };
 import type { WorkerMessage, WorkerStart } from "./messages.ts";
+import { mayReadSources } from "./sources.ts";
+import bundle from "./worker.bundle.js" with { type: "text" };
 
 /** What happens to a worker. */
 export interface WorkerHandlers {
@@ -15,7 +16,7 @@ export interface WorkerHandlers {
 
 /** Starts a worker; `name` is its thread's name. */
 export function spawnWorker(name: string, start: WorkerStart, handlers: WorkerHandlers): Worker {
-  const isBundled = !mayReadSource();
+  const isBundled = !mayReadSources(import.meta.url);
   const url = isBundled ? bootUrl() : new URL("./worker_main.ts", import.meta.url).href;
   const worker = new Worker(url, { type: "module", name });
   worker.onmessage = (event: MessageEvent<WorkerMessage>) => handlers.onMessage(event.data);
@@ -40,10 +41,4 @@ let blobUrl: string | undefined;
 function bootUrl(): string {
   blobUrl ??= URL.createObjectURL(new Blob([BOOT], { type: "text/javascript" }));
   return blobUrl;
-}
-
-function mayReadSource(): boolean {
-  if (!import.meta.url.startsWith("file:")) return false;
-  const { state } = Deno.permissions.querySync({ name: "read" });
-  return state === "granted";
 }

@@ -5,20 +5,20 @@ import type { ProgramSpec } from "./spec.ts";
 const CHECKOUT = new URL("../../../", import.meta.url).pathname.replace(/\/$/, "");
 const BUNDLE_CHECK_MS = 60_000;
 
-/** Checkouts whose workers have to be started from the sources. */
+/** Checkouts that have to be started from the sources. */
 const withoutBundle = new Set<string>();
 
 /**
- * Looks whether the checked-in worker bundle is that of the sources; if not, workers are started from
- * the sources, which takes the permission to read. Returns a line that says so, or null.
+ * Looks whether the checked-in bundles are those of the sources; if not, the sources run, which takes
+ * the permission to read. Returns a line that says so, or null.
  */
 export async function checkBundle(spec: ProgramSpec): Promise<string | null> {
   const checkout = spec.checkout ?? CHECKOUT;
-  const argv = [Deno.execPath(), "run", "-A", `${checkout}/scripts/bundle_worker.ts`, "--check"];
+  const argv = [Deno.execPath(), "task", "--cwd", checkout, "bundle", "--check"];
   const { code } = await run(argv, { mayFail: true, timeoutMs: BUNDLE_CHECK_MS });
   if (code === 0) return null;
   withoutBundle.add(checkout);
-  return `longhaul in ${checkout}: its worker bundle is stale, so its workers run from the sources`;
+  return `longhaul in ${checkout}: its bundles are stale, so it runs from the sources`;
 }
 
 /** The command that a user gives, with `args`, without a launcher between. */
