@@ -18,7 +18,37 @@ export const AeadArea = {
   PolyKey: 96,
 } as const;
 
+/** Bytes at the start of an area that hold secrets; what is behind them are addresses. */
+export const AEAD_SECRET_BYTES = 256;
+
+/**
+ * Behind that, in words of 8 bytes, the addresses that libcrypto is called with. Read from a
+ * BigUint64Array they go into a call's registers without becoming BigInts of the heap.
+ */
+export const AeadAddress = {
+  /** The slab's first byte. */
+  Slab: 0,
+  /** The area's key if the message in work has another one than the last, else 0. */
+  NewKey: 1,
+  /** The message in work. */
+  Message: 2,
+  /** The 64 bytes before it. */
+  Head: 3,
+  /** The 64 bytes before its output: the same when it is sealed. */
+  OutHead: 4,
+  /** OpenSSL's contexts. */
+  Cipher: 5,
+  Mac: 6,
+  /** Places of `AeadArea`. */
+  Iv: 7,
+  OutLength: 8,
+  Tag: 9,
+  PolyKey: 10,
+} as const;
+/** Words of `AeadAddress`. */
+export const AEAD_ADDRESSES = 11;
+
 /** Bytes of one area. */
-export const AEAD_AREA_BYTES = 256;
+export const AEAD_AREA_BYTES = (AEAD_SECRET_BYTES + 8 * AEAD_ADDRESSES + 63) & ~63;
 /** Bytes of scratch that a packet AEAD needs in the slab, at a multiple of 64. */
 export const PACKET_AEAD_SCRATCH_BYTES = 2 * AEAD_AREA_BYTES;

@@ -19,8 +19,14 @@ import { addressOfBytes } from "../../ffi/memory.ts";
 import { invariant } from "../base/invariant.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import type { Slab } from "../memory/slab.ts";
-import { AEAD_AREA_BYTES, AeadArea, PACKET_AEAD_SCRATCH_BYTES } from "./aead_scratch.ts";
-import { MessageAddresses } from "./native_message_addresses.ts";
+import {
+  AEAD_ADDRESSES,
+  AEAD_AREA_BYTES,
+  AEAD_SECRET_BYTES,
+  AeadAddress as A,
+  AeadArea,
+  PACKET_AEAD_SCRATCH_BYTES,
+} from "./aead_scratch.ts";
 import type { PacketAead } from "./packet_aead.ts";
 
 const KEY_BLOCK_BYTES = 64;
@@ -28,16 +34,10 @@ const KEY_BYTES = 32;
 const TAG_BYTES = 16;
 const NULL = 0n;
 
-/** One direction: an area, its addresses and the contexts that hold its key. */
+/** One direction: an area of the slab, and the addresses in it, which are `AeadAddress`. */
 interface Direction {
   readonly area: number;
-  readonly keyAddress: bigint;
-  readonly ivAddress: bigint;
-  readonly outLengthAddress: bigint;
-  readonly tagAddress: bigint;
-  readonly polyKeyAddress: bigint;
-  readonly cipher: bigint;
-  readonly mac: bigint;
+  readonly addresses: BigUint64Array;
 }
 
 /** The composed AEAD over a slab; `close` frees its contexts. */
@@ -46,9 +46,7 @@ export class ComposedPacketAead implements PacketAead {
 
   readonly #evp: LibcryptoSymbols;
   readonly #kernels: Kernels;
-  readonly #base: bigint;
-  readonly #addresses: MessageAddresses;
-  readonly #scratchAt: number;
+  readonly #slab: Slab;
   readonly #sealing: Direction;
   readonly #opening: Direction;
 
@@ -60,9 +58,7 @@ export class ComposedPacketAead implements PacketAead {
     invariant(scratchAt % 64 === 0, "the scratch area must be aligned to 64");
     this.#evp = library.symbols;
     this.#kernels = kernels;
-    this.#base = addressOfBytes(slab.u8);
-    this.#addresses = new MessageAddresses(this.#base);
-    this.#scratchAt = scratchAt;
+    this.#slab = slab;
     const chacha20 = library.fetchCipher("ChaCha20");
     const poly1305 = library.fetchMac("POLY1305");
     this.#kernels.wipe(scratchAt, PACKET_AEAD_SCRATCH_BYTES);
@@ -74,98 +70,77 @@ export class ComposedPacketAead implements PacketAead {
   }
 
   seal(keyAt: number, counter: number, at: number, length: number): void {
-    const d = this.#sealing;
-    const area = d.area;
+    const { area, addresses: a } = this.#sealing;
     const kernels = this.#kernels;
     const evp = this.#evp;
     const total = (length + KEY_BLOCK_BYTES + 63) & ~63;
-    const entry = this.#addresses.entry(at);
-    const head = this.#addresses.head[entry];
-    const message = this.#addresses.message[entry];
 
-    const changed = kernels.aeadSealBegin(area, keyAt, counter, at, length);
-    let done = evp.EVP_EncryptInit_ex2(
-      d.cipher,
-      NULL,
-      changed === 0 ? NULL : d.keyAddress,
-      d.ivAddress,
-      NULL,
-    );
-    done &= evp.EVP_EncryptUpdate(d.cipher, head, d.outLengthAddress, head, total);
+    kernels.aeadSealBegin(area, keyAt, counter, at, length);
+    let done = evp.EVP_EncryptInit_ex2(a[A.Cipher], NULL, a[A.NewKey], a[A.Iv], NULL);
+    done &= evp.EVP_EncryptUpdate(a[A.Cipher], a[A.OutHead], a[A.OutLength], a[A.Head], total);
     kernels.aeadSealLengths(area, at, length);
-    done &= evp.EVP_MAC_init(d.mac, d.polyKeyAddress, KEY_BYTES, NULL);
-    done &= evp.EVP_MAC_update(d.mac, message, ((length + 15) & ~15) + TAG_BYTES);
-    done &= evp.EVP_MAC_final(d.mac, d.tagAddress, d.outLengthAddress, TAG_BYTES);
+    done &= evp.EVP_MAC_init(a[A.Mac], a[A.PolyKey], KEY_BYTES, NULL);
+    done &= evp.EVP_MAC_update(a[A.Mac], a[A.Message], ((length + 15) & ~15) + TAG_BYTES);
+    done &= evp.EVP_MAC_final(a[A.Mac], a[A.Tag], a[A.OutLength], TAG_BYTES);
     kernels.aeadSealEnd(area, at, length);
     invariant(done === 1, "OpenSSL refused to seal a packet");
   }
 
   open(keyAt: number, counter: number, at: number, length: number, outAt: number): boolean {
-    const d = this.#opening;
-    const area = d.area;
+    const { area, addresses: a } = this.#opening;
     const kernels = this.#kernels;
     const evp = this.#evp;
     const total = (length + KEY_BLOCK_BYTES + 63) & ~63;
-    const outHead = this.#addresses.head[this.#addresses.entry(outAt)];
-    const entry = this.#addresses.entry(at);
-    const inHead = this.#addresses.head[entry];
-    const message = this.#addresses.message[entry];
 
-    const changed = kernels.aeadOpenBegin(area, keyAt, counter, at, length);
-    let done = evp.EVP_EncryptInit_ex2(
-      d.cipher,
-      NULL,
-      changed === 0 ? NULL : d.keyAddress,
-      d.ivAddress,
-      NULL,
-    );
-    done &= evp.EVP_EncryptUpdate(d.cipher, outHead, d.outLengthAddress, inHead, total);
+    kernels.aeadOpenBegin(area, keyAt, counter, at, length, outAt);
+    let done = evp.EVP_EncryptInit_ex2(a[A.Cipher], NULL, a[A.NewKey], a[A.Iv], NULL);
+    done &= evp.EVP_EncryptUpdate(a[A.Cipher], a[A.OutHead], a[A.OutLength], a[A.Head], total);
     kernels.aeadOpenLengths(area, at, length, outAt);
-    done &= evp.EVP_MAC_init(d.mac, d.polyKeyAddress, KEY_BYTES, NULL);
-    done &= evp.EVP_MAC_update(d.mac, message, ((length + 15) & ~15) + TAG_BYTES);
-    done &= evp.EVP_MAC_final(d.mac, d.tagAddress, d.outLengthAddress, TAG_BYTES);
+    done &= evp.EVP_MAC_init(a[A.Mac], a[A.PolyKey], KEY_BYTES, NULL);
+    done &= evp.EVP_MAC_update(a[A.Mac], a[A.Message], ((length + 15) & ~15) + TAG_BYTES);
+    done &= evp.EVP_MAC_final(a[A.Mac], a[A.Tag], a[A.OutLength], TAG_BYTES);
     const equal = kernels.aeadOpenEnd(area, at, length, outAt, total - KEY_BLOCK_BYTES);
     invariant(done === 1, "OpenSSL refused to open a packet");
     return equal === 1;
   }
 
   forgetKeys(): void {
-    this.#kernels.wipe(this.#scratchAt, PACKET_AEAD_SCRATCH_BYTES);
-    this.#setZeroKeys(this.#sealing);
-    this.#setZeroKeys(this.#opening);
+    this.#forgetKey(this.#sealing);
+    this.#forgetKey(this.#opening);
   }
 
   /** Wipes the keys and frees the contexts; the object is of no use afterwards. */
   close(): void {
     this.forgetKeys();
-    for (const direction of [this.#sealing, this.#opening]) {
-      this.#evp.EVP_CIPHER_CTX_free(direction.cipher);
-      this.#evp.EVP_MAC_CTX_free(direction.mac);
+    for (const { addresses } of [this.#sealing, this.#opening]) {
+      this.#evp.EVP_CIPHER_CTX_free(addresses[A.Cipher]);
+      this.#evp.EVP_MAC_CTX_free(addresses[A.Mac]);
     }
   }
 
   #direction(area: number, chacha20: bigint, poly1305: bigint): Direction {
-    const address = (offset: number) => this.#base + BigInt(area + offset);
-    const direction = {
-      area,
-      keyAddress: address(AeadArea.Key),
-      ivAddress: address(AeadArea.Iv),
-      outLengthAddress: address(AeadArea.OutLength),
-      tagAddress: address(AeadArea.Tag),
-      polyKeyAddress: address(AeadArea.PolyKey),
-      cipher: this.#evp.EVP_CIPHER_CTX_new(),
-      mac: this.#evp.EVP_MAC_CTX_new(poly1305),
-    };
-    const { cipher, keyAddress, ivAddress } = direction;
-    const done = this.#evp.EVP_EncryptInit_ex2(cipher, chacha20, keyAddress, ivAddress, NULL);
+    const { memory, u8 } = this.#slab;
+    const a = new BigUint64Array(memory.buffer, area + AEAD_SECRET_BYTES, AEAD_ADDRESSES);
+    const base = addressOfBytes(u8);
+    const address = (offset: number) => base + BigInt(area + offset);
+    a[A.Slab] = base;
+    a[A.Cipher] = this.#evp.EVP_CIPHER_CTX_new();
+    a[A.Mac] = this.#evp.EVP_MAC_CTX_new(poly1305);
+    a[A.Iv] = address(AeadArea.Iv);
+    a[A.OutLength] = address(AeadArea.OutLength);
+    a[A.Tag] = address(AeadArea.Tag);
+    a[A.PolyKey] = address(AeadArea.PolyKey);
+    const key = address(AeadArea.Key);
+    const done = this.#evp.EVP_EncryptInit_ex2(a[A.Cipher], chacha20, key, a[A.Iv], NULL);
     if (done !== 1) throw new Error("Cannot use ChaCha20: OpenSSL refused a key");
-    return direction;
+    return { area, addresses: a };
   }
 
-  // Keeps the contexts and the areas in step: both hold the zero key now.
-  #setZeroKeys(d: Direction): void {
-    const evp = this.#evp;
-    evp.EVP_EncryptInit_ex2(d.cipher, NULL, d.keyAddress, d.ivAddress, NULL);
-    evp.EVP_MAC_init(d.mac, d.polyKeyAddress, KEY_BYTES, NULL);
+  // Keeps the contexts and the area in step: both hold the zero key afterwards.
+  #forgetKey({ area, addresses: a }: Direction): void {
+    this.#kernels.wipe(area, AEAD_SECRET_BYTES);
+    const key = a[A.Slab] + BigInt(area + AeadArea.Key);
+    this.#evp.EVP_EncryptInit_ex2(a[A.Cipher], NULL, key, a[A.Iv], NULL);
+    this.#evp.EVP_MAC_init(a[A.Mac], a[A.PolyKey], KEY_BYTES, NULL);
   }
 }

@@ -25,28 +25,28 @@ export interface Kernels {
   wipe(at: number, length: number): void;
 
   // What follows serves `native_composed_aead.ts`; `area` is a scratch area of `aead_scratch.ts`.
-  // A result named "changed" is 1 when the key differs from the one that the area held.
 
-  /** Saves a message's neighbours and zeroes the 64 bytes before it; returns "changed". */
+  /** Saves a message's neighbours, zeroes the 64 bytes before it, writes key, iv and addresses. */
   aeadSealBegin(
     area: number,
     keyAt: number,
     counter: number,
     at: number,
     length: number,
-  ): number;
+  ): void;
   /** Takes the Poly1305 key out, restores the bytes before, completes Poly1305's input behind. */
   aeadSealLengths(area: number, at: number, length: number): void;
   /** Writes the tag and restores the bytes behind it. */
   aeadSealEnd(area: number, at: number, length: number): void;
-  /** Saves the tag and the 16 bytes behind it, zeroes the 64 bytes before; returns "changed". */
+  /** Saves the tag and the 16 bytes behind it, zeroes the 64 bytes before, writes as for sealing. */
   aeadOpenBegin(
     area: number,
     keyAt: number,
     counter: number,
     at: number,
     length: number,
-  ): number;
+    outAt: number,
+  ): void;
   /** Takes the Poly1305 key out of the output's key block, completes Poly1305's input behind. */
   aeadOpenLengths(area: number, at: number, length: number, outAt: number): void;
   /** Restores, compares tags, wipes `written` bytes of output unless they are equal; 1 if so. */

@@ -9,7 +9,7 @@
 ;;
 ;;      0 key (32)        64 tag (16)           128 64 bytes saved from before the message
 ;;     32 iv (16)         80 saved tag (16)     192 48 bytes saved from behind its tag
-;;     48 out length      96 Poly1305 key (32)
+;;     48 out length      96 Poly1305 key (32)   256 addresses (8 each), what OpenSSL is called with
 (module
   (import "env" "memory" (memory 1 65536 shared))
 
@@ -237,22 +237,36 @@
           (v128.load align=1 (local.get $b))))))
 
   ;; Writes EVP_chacha20's iv: block counter 0 in 4 bytes, then RFC 8439's nonce, which WireGuard
-  ;; makes of 4 zero bytes and the 64-bit message counter. Puts the key into the scratch area and
-  ;; returns whether it differs from the one that was there.
-  (func $set_key_and_iv (param $s i32) (param $key i32) (param $counter f64) (result i32)
-    (local $a v128) (local $b v128) (local $changed i32)
+  ;; makes of 4 zero bytes and the 64-bit message counter. Puts the key into the scratch area, and its
+  ;; address to the others if it differs from the one that was there, else 0.
+  (func $set_key_and_iv (param $s i32) (param $key i32) (param $counter f64)
+    (local $a v128) (local $b v128)
     (i64.store offset=32 (local.get $s) (i64.const 0))
     (i64.store offset=40 (local.get $s) (i64.trunc_f64_u (local.get $counter)))
     (local.set $a (v128.load offset=0 align=1 (local.get $key)))
     (local.set $b (v128.load offset=16 align=1 (local.get $key)))
-    (local.set $changed
-      (v128.any_true
-        (v128.or
-          (v128.xor (local.get $a) (v128.load offset=0 (local.get $s)))
-          (v128.xor (local.get $b) (v128.load offset=16 (local.get $s))))))
+    (i64.store offset=264 (local.get $s)
+      (select
+        (call $address (local.get $s) (local.get $s))
+        (i64.const 0)
+        (v128.any_true
+          (v128.or
+            (v128.xor (local.get $a) (v128.load offset=0 (local.get $s)))
+            (v128.xor (local.get $b) (v128.load offset=16 (local.get $s)))))))
     (v128.store offset=0 (local.get $s) (local.get $a))
-    (v128.store offset=16 (local.get $s) (local.get $b))
-    (local.get $changed))
+    (v128.store offset=16 (local.get $s) (local.get $b)))
+
+  ;; The address of $at.
+  (func $address (param $s i32) (param $at i32) (result i64)
+    (i64.add (i64.load offset=256 (local.get $s)) (i64.extend_i32_u (local.get $at))))
+
+  ;; Writes the addresses of a message, and of the blocks before it and before its output.
+  (func $set_addresses (param $s i32) (param $at i32) (param $out i32)
+    (i64.store offset=272 (local.get $s) (call $address (local.get $s) (local.get $at)))
+    (i64.store offset=280 (local.get $s)
+      (call $address (local.get $s) (i32.sub (local.get $at) (i32.const 64))))
+    (i64.store offset=288 (local.get $s)
+      (call $address (local.get $s) (i32.sub (local.get $out) (i32.const 64)))))
 
   ;; Writes what Poly1305 authenticates behind a ciphertext without associated data: zeros up to a
   ;; multiple of 16, then the two lengths, 0 and $len (RFC 8439, section 2.8).
@@ -268,11 +282,10 @@
 
   ;; --- the composed AEAD: a message where it stands ---------------------------------------------
 
-  ;; Saves the neighbours of a message and zeroes the block before it; returns whether the key has
-  ;; changed. What stands behind the tag is saved up to the 64-byte block that encryption may reach.
+  ;; Saves the neighbours of a message, zeroes the block before it and writes the addresses. What
+  ;; stands behind the tag is saved up to the 64-byte block that encryption may reach.
   (func (export "aead_seal_begin")
     (param $s i32) (param $key i32) (param $counter f64) (param $at i32) (param $len i32)
-    (result i32)
     (local $head i32)
     (local.set $head (i32.sub (local.get $at) (i32.const 64)))
     (call $copy64 (i32.add (local.get $s) (i32.const 128)) (local.get $head))
@@ -280,6 +293,7 @@
       (i32.add (local.get $s) (i32.const 192))
       (i32.add (i32.add (local.get $at) (local.get $len)) (i32.const 16)))
     (call $clear64 (local.get $head))
+    (call $set_addresses (local.get $s) (local.get $at) (local.get $at))
     (call $set_key_and_iv (local.get $s) (local.get $key) (local.get $counter)))
 
   ;; Moves the Poly1305 key from the block before the message to the scratch area, puts the saved
@@ -303,16 +317,17 @@
     (v128.store offset=96 (local.get $s) (v128.const i64x2 0 0))
     (v128.store offset=112 (local.get $s) (v128.const i64x2 0 0)))
 
-  ;; Saves the tag and the 16 bytes behind it, and zeroes the block before the ciphertext; returns
-  ;; whether the key has changed.
+  ;; Saves the tag and the 16 bytes behind it, zeroes the block before the ciphertext and writes the
+  ;; addresses.
   (func (export "aead_open_begin")
     (param $s i32) (param $key i32) (param $counter f64) (param $at i32) (param $len i32)
-    (result i32)
+    (param $out i32)
     (local $behind i32)
     (local.set $behind (i32.add (local.get $at) (local.get $len)))
     (v128.store offset=80 (local.get $s) (v128.load offset=0 align=1 (local.get $behind)))
     (v128.store offset=192 (local.get $s) (v128.load offset=16 align=1 (local.get $behind)))
     (call $clear64 (i32.sub (local.get $at) (i32.const 64)))
+    (call $set_addresses (local.get $s) (local.get $at) (local.get $out))
     (call $set_key_and_iv (local.get $s) (local.get $key) (local.get $counter)))
 
   ;; Moves the Poly1305 key from the block before the output to the scratch area, wipes the block and

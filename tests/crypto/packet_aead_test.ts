@@ -1,7 +1,7 @@
 import { chacha20 } from "@noble/ciphers/chacha.js";
 import { assert, assertEquals } from "@std/assert";
 import { SeededRandom } from "../../src/base/random.ts";
-import { PACKET_AEAD_SCRATCH_BYTES } from "../../src/crypto/aead_scratch.ts";
+import { AEAD_AREA_BYTES, AEAD_SECRET_BYTES } from "../../src/crypto/aead_scratch.ts";
 import { NoblePacketAead } from "../../src/crypto/noble_packet_aead.ts";
 import type { PacketAead } from "../../src/crypto/packet_aead.ts";
 import { createSlab, type Slab } from "../../src/memory/slab.ts";
@@ -169,10 +169,11 @@ Deno.test("openssl-composed has no key in its scratch after forgetKeys, and goes
   const { slab, aead } = prepared("openssl-composed");
   new SeededRandom(SEED).fill(slab.u8.subarray(KEY_AT, KEY_AT + 32));
   aead.seal(KEY_AT, 1, AT, 100);
-  const scratch = slab.u8.subarray(SCRATCH_AT, SCRATCH_AT + PACKET_AEAD_SCRATCH_BYTES);
+  const secrets = [SCRATCH_AT, SCRATCH_AT + AEAD_AREA_BYTES]
+    .map((area) => slab.u8.subarray(area, area + AEAD_SECRET_BYTES));
   assert(same(slab, SCRATCH_AT, slab.u8.slice(KEY_AT, KEY_AT + 32)));
   aead.forgetKeys();
-  assert(scratch.every((byte) => byte === 0));
+  for (const area of secrets) assert(area.every((byte) => byte === 0));
   assert(aead.open(KEY_AT, 1, AT, 100, OUT_AT));
 });
 

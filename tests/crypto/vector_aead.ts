@@ -59,15 +59,13 @@ export class VectorAead {
     return {
       ...kernels,
       aeadSealBegin: (area, keyAt, counter, at, length) => {
-        const changed = kernels.aeadSealBegin(area, keyAt, counter, at, length);
+        kernels.aeadSealBegin(area, keyAt, counter, at, length);
         setNonce(area);
-        return changed;
       },
-      aeadOpenBegin: (area, keyAt, counter, at, length) => {
-        const changed = kernels.aeadOpenBegin(area, keyAt, counter, at, length);
+      aeadOpenBegin: (area, keyAt, counter, at, length, outAt) => {
+        kernels.aeadOpenBegin(area, keyAt, counter, at, length, outAt);
         if (area !== SCRATCH_AT + AEAD_AREA_BYTES) throw new Error("not the area for opening");
         setNonce(area);
-        return changed;
       },
     };
   }
