@@ -49,6 +49,9 @@ const SYMBOLS = {
     parameters: ["u64", "buffer", "buffer", "buffer", "i32"],
     result: "i32",
   },
+  // int EVP_Cipher(EVP_CIPHER_CTX *ctx, unsigned char *out, const unsigned char *in,
+  //                unsigned int inl);
+  EVP_Cipher: { parameters: ["u64", "u64", "u64", "u32"], result: "i32" },
   // int EVP_EncryptFinal_ex(EVP_CIPHER_CTX *ctx, unsigned char *out, int *outl);
   EVP_EncryptFinal_ex: { parameters: ["u64", "u64", "u64"], result: "i32" },
   // int EVP_DecryptInit_ex2(...), EVP_DecryptUpdate(...), EVP_DecryptFinal_ex(...): the same shapes.
@@ -74,6 +77,22 @@ const SYMBOLS = {
     name: "EVP_DecryptFinal_ex",
     parameters: ["u64", "buffer", "buffer"],
     result: "i32",
+  },
+
+  // --- ciphers without a provider: deprecated, absent from OpenSSL 4 and from builds without them ---
+  // const EVP_CIPHER *EVP_chacha20(void);
+  EVP_chacha20: { parameters: [], result: "u64", optional: true },
+  // EVP_CIPHER *EVP_CIPHER_meth_dup(const EVP_CIPHER *cipher);
+  EVP_CIPHER_meth_dup: { parameters: ["u64"], result: "u64", optional: true },
+  // void EVP_CIPHER_meth_free(EVP_CIPHER *cipher);
+  EVP_CIPHER_meth_free: { parameters: ["u64"], result: "void", optional: true },
+  // int EVP_CIPHER_impl_ctx_size(const EVP_CIPHER *cipher);
+  EVP_CIPHER_impl_ctx_size: { parameters: ["u64"], result: "i32", optional: true },
+  // void *EVP_CIPHER_CTX_set_cipher_data(EVP_CIPHER_CTX *ctx, void *cipher_data);
+  EVP_CIPHER_CTX_set_cipher_data: {
+    parameters: ["u64", "u64"],
+    result: "u64",
+    optional: true,
   },
 
   // --- message authentication ---

@@ -1,25 +1,25 @@
 /**
  * The scratch memory of the composed AEAD in the slab: two areas of one layout, one for sealing and
- * one for opening, so that each direction keeps the key of its last message. A worker has its own;
- * `kernels.wat` knows the same numbers.
+ * one for opening. A worker has its own; `kernels.wat` knows the same numbers.
  */
+import { CHACHA20_STATE_BYTES } from "./native_chacha20.ts";
 
 /** Places in an area, in bytes from its start, as far as OpenSSL is told of them. */
 export const AeadArea = {
-  /** The key of the last message. */
+  /** The state of ChaCha20: the key, ... */
   Key: 0,
-  /** EVP_chacha20's iv: block counter (4 bytes, little-endian) and nonce (12 bytes). */
+  /** ... the block counter (4 bytes, little-endian) and the nonce (12 bytes). */
   Iv: 32,
-  /** Where OpenSSL writes the length of its output. */
-  OutLength: 48,
   /** The tag as computed. */
-  Tag: 64,
+  Tag: CHACHA20_STATE_BYTES,
   /** The Poly1305 key of the message in work. */
-  PolyKey: 96,
+  PolyKey: 160,
+  /** Where OpenSSL writes the length of its output. */
+  OutLength: 304,
 } as const;
 
-/** Bytes at the start of an area that hold secrets; what is behind them are addresses. */
-export const AEAD_SECRET_BYTES = 256;
+/** Bytes at the start of an area that may hold secrets; what is behind them are addresses. */
+export const AEAD_SECRET_BYTES = 320;
 
 /**
  * Behind that, in words of 8 bytes, the addresses that libcrypto is called with. Read from a
@@ -28,22 +28,21 @@ export const AEAD_SECRET_BYTES = 256;
 export const AeadAddress = {
   /** The slab's first byte. */
   Slab: 0,
-  /** The area's key if the message in work has another one than the last, else 0. */
-  NewKey: 1,
   /** The message in work. */
-  Message: 2,
+  Message: 1,
   /** The 64 bytes before it. */
-  Head: 3,
+  Head: 2,
   /** The 64 bytes before its output: the same when it is sealed. */
-  OutHead: 4,
+  OutHead: 3,
   /** OpenSSL's contexts. */
-  Cipher: 5,
-  Mac: 6,
+  Cipher: 4,
+  Mac: 5,
   /** Places of `AeadArea`. */
+  Key: 6,
   Iv: 7,
-  OutLength: 8,
-  Tag: 9,
-  PolyKey: 10,
+  Tag: 8,
+  PolyKey: 9,
+  OutLength: 10,
 } as const;
 /** Words of `AeadAddress`. */
 export const AEAD_ADDRESSES = 11;

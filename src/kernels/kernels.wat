@@ -7,9 +7,9 @@
 ;;
 ;; The AEAD's functions share a scratch area `$s`, laid out as `src/crypto/aead_scratch.ts` has it:
 ;;
-;;      0 key (32)        64 tag (16)           128 64 bytes saved from before the message
-;;     32 iv (16)         80 saved tag (16)     192 48 bytes saved from behind its tag
-;;     48 out length      96 Poly1305 key (32)   256 addresses (8 each), what OpenSSL is called with
+;;      0 ChaCha20's key (32)   128 tag (16)             192 64 bytes saved from before the message
+;;     32 its iv (16)          144 saved tag (16)       256 48 bytes saved from behind its tag
+;;     48 rest of its state    160 Poly1305 key (32)    320 addresses (8 each)
 (module
   (import "env" "memory" (memory 1 65536 shared))
 
@@ -236,36 +236,24 @@
           (v128.load align=1 (local.get $a))
           (v128.load align=1 (local.get $b))))))
 
-  ;; Writes EVP_chacha20's iv: block counter 0 in 4 bytes, then RFC 8439's nonce, which WireGuard
-  ;; makes of 4 zero bytes and the 64-bit message counter. Puts the key into the scratch area, and its
-  ;; address to the others if it differs from the one that was there, else 0.
+  ;; Writes ChaCha20's key and its iv: block counter 0 in 4 bytes, then RFC 8439's nonce, which
+  ;; WireGuard makes of 4 zero bytes and the 64-bit message counter.
   (func $set_key_and_iv (param $s i32) (param $key i32) (param $counter f64)
-    (local $a v128) (local $b v128)
+    (v128.store offset=0 (local.get $s) (v128.load offset=0 align=1 (local.get $key)))
+    (v128.store offset=16 (local.get $s) (v128.load offset=16 align=1 (local.get $key)))
     (i64.store offset=32 (local.get $s) (i64.const 0))
-    (i64.store offset=40 (local.get $s) (i64.trunc_f64_u (local.get $counter)))
-    (local.set $a (v128.load offset=0 align=1 (local.get $key)))
-    (local.set $b (v128.load offset=16 align=1 (local.get $key)))
-    (i64.store offset=264 (local.get $s)
-      (select
-        (call $address (local.get $s) (local.get $s))
-        (i64.const 0)
-        (v128.any_true
-          (v128.or
-            (v128.xor (local.get $a) (v128.load offset=0 (local.get $s)))
-            (v128.xor (local.get $b) (v128.load offset=16 (local.get $s)))))))
-    (v128.store offset=0 (local.get $s) (local.get $a))
-    (v128.store offset=16 (local.get $s) (local.get $b)))
+    (i64.store offset=40 (local.get $s) (i64.trunc_f64_u (local.get $counter))))
 
   ;; The address of $at.
   (func $address (param $s i32) (param $at i32) (result i64)
-    (i64.add (i64.load offset=256 (local.get $s)) (i64.extend_i32_u (local.get $at))))
+    (i64.add (i64.load offset=320 (local.get $s)) (i64.extend_i32_u (local.get $at))))
 
   ;; Writes the addresses of a message, and of the blocks before it and before its output.
   (func $set_addresses (param $s i32) (param $at i32) (param $out i32)
-    (i64.store offset=272 (local.get $s) (call $address (local.get $s) (local.get $at)))
-    (i64.store offset=280 (local.get $s)
+    (i64.store offset=328 (local.get $s) (call $address (local.get $s) (local.get $at)))
+    (i64.store offset=336 (local.get $s)
       (call $address (local.get $s) (i32.sub (local.get $at) (i32.const 64))))
-    (i64.store offset=288 (local.get $s)
+    (i64.store offset=344 (local.get $s)
       (call $address (local.get $s) (i32.sub (local.get $out) (i32.const 64)))))
 
   ;; Writes what Poly1305 authenticates behind a ciphertext without associated data: zeros up to a
@@ -288,9 +276,9 @@
     (param $s i32) (param $key i32) (param $counter f64) (param $at i32) (param $len i32)
     (local $head i32)
     (local.set $head (i32.sub (local.get $at) (i32.const 64)))
-    (call $copy64 (i32.add (local.get $s) (i32.const 128)) (local.get $head))
+    (call $copy64 (i32.add (local.get $s) (i32.const 192)) (local.get $head))
     (call $copy48
-      (i32.add (local.get $s) (i32.const 192))
+      (i32.add (local.get $s) (i32.const 256))
       (i32.add (i32.add (local.get $at) (local.get $len)) (i32.const 16)))
     (call $clear64 (local.get $head))
     (call $set_addresses (local.get $s) (local.get $at) (local.get $at))
@@ -301,21 +289,21 @@
   (func (export "aead_seal_lengths") (param $s i32) (param $at i32) (param $len i32)
     (local $head i32)
     (local.set $head (i32.sub (local.get $at) (i32.const 64)))
-    (v128.store offset=96 (local.get $s) (v128.load offset=0 align=1 (local.get $head)))
-    (v128.store offset=112 (local.get $s) (v128.load offset=16 align=1 (local.get $head)))
-    (call $copy64 (local.get $head) (i32.add (local.get $s) (i32.const 128)))
+    (v128.store offset=160 (local.get $s) (v128.load offset=0 align=1 (local.get $head)))
+    (v128.store offset=176 (local.get $s) (v128.load offset=16 align=1 (local.get $head)))
+    (call $copy64 (local.get $head) (i32.add (local.get $s) (i32.const 192)))
     (call $write_lengths (i32.add (local.get $at) (local.get $len)) (local.get $len)))
 
   ;; Writes the tag, puts back what stood behind it and wipes the Poly1305 key.
   (func (export "aead_seal_end") (param $s i32) (param $at i32) (param $len i32)
     (local $behind i32)
     (local.set $behind (i32.add (local.get $at) (local.get $len)))
-    (v128.store align=1 (local.get $behind) (v128.load offset=64 (local.get $s)))
+    (v128.store align=1 (local.get $behind) (v128.load offset=128 (local.get $s)))
     (call $copy48
       (i32.add (local.get $behind) (i32.const 16))
-      (i32.add (local.get $s) (i32.const 192)))
-    (v128.store offset=96 (local.get $s) (v128.const i64x2 0 0))
-    (v128.store offset=112 (local.get $s) (v128.const i64x2 0 0)))
+      (i32.add (local.get $s) (i32.const 256)))
+    (v128.store offset=160 (local.get $s) (v128.const i64x2 0 0))
+    (v128.store offset=176 (local.get $s) (v128.const i64x2 0 0)))
 
   ;; Saves the tag and the 16 bytes behind it, zeroes the block before the ciphertext and writes the
   ;; addresses.
@@ -324,8 +312,8 @@
     (param $out i32)
     (local $behind i32)
     (local.set $behind (i32.add (local.get $at) (local.get $len)))
-    (v128.store offset=80 (local.get $s) (v128.load offset=0 align=1 (local.get $behind)))
-    (v128.store offset=192 (local.get $s) (v128.load offset=16 align=1 (local.get $behind)))
+    (v128.store offset=144 (local.get $s) (v128.load offset=0 align=1 (local.get $behind)))
+    (v128.store offset=256 (local.get $s) (v128.load offset=16 align=1 (local.get $behind)))
     (call $clear64 (i32.sub (local.get $at) (i32.const 64)))
     (call $set_addresses (local.get $s) (local.get $at) (local.get $out))
     (call $set_key_and_iv (local.get $s) (local.get $key) (local.get $counter)))
@@ -336,8 +324,8 @@
     (param $s i32) (param $at i32) (param $len i32) (param $out i32)
     (local $head i32)
     (local.set $head (i32.sub (local.get $out) (i32.const 64)))
-    (v128.store offset=96 (local.get $s) (v128.load offset=0 align=1 (local.get $head)))
-    (v128.store offset=112 (local.get $s) (v128.load offset=16 align=1 (local.get $head)))
+    (v128.store offset=160 (local.get $s) (v128.load offset=0 align=1 (local.get $head)))
+    (v128.store offset=176 (local.get $s) (v128.load offset=16 align=1 (local.get $head)))
     (call $clear64 (local.get $head))
     (call $write_lengths (i32.add (local.get $at) (local.get $len)) (local.get $len)))
 
@@ -348,14 +336,14 @@
     (result i32)
     (local $behind i32)
     (local.set $behind (i32.add (local.get $at) (local.get $len)))
-    (v128.store offset=0 align=1 (local.get $behind) (v128.load offset=80 (local.get $s)))
-    (v128.store offset=16 align=1 (local.get $behind) (v128.load offset=192 (local.get $s)))
-    (v128.store offset=96 (local.get $s) (v128.const i64x2 0 0))
-    (v128.store offset=112 (local.get $s) (v128.const i64x2 0 0))
+    (v128.store offset=0 align=1 (local.get $behind) (v128.load offset=144 (local.get $s)))
+    (v128.store offset=16 align=1 (local.get $behind) (v128.load offset=256 (local.get $s)))
+    (v128.store offset=160 (local.get $s) (v128.const i64x2 0 0))
+    (v128.store offset=176 (local.get $s) (v128.const i64x2 0 0))
     (if (result i32)
       (call $tags_equal
-        (i32.add (local.get $s) (i32.const 64))
-        (i32.add (local.get $s) (i32.const 80)))
+        (i32.add (local.get $s) (i32.const 128))
+        (i32.add (local.get $s) (i32.const 144)))
       (then (i32.const 1))
       (else
         (memory.fill (local.get $out) (i32.const 0) (local.get $written))

@@ -1,5 +1,5 @@
 /** The implementations that the tests of this folder run side by side. They all must be there. */
-import { type Libcrypto, openLibcrypto } from "../../ffi/libcrypto.ts";
+import { Libcrypto, openLibcrypto } from "../../ffi/libcrypto.ts";
 import { NativeCrypto } from "../../src/crypto/native.ts";
 import { ComposedPacketAead } from "../../src/crypto/native_composed_aead.ts";
 import { EvpPacketAead } from "../../src/crypto/native_evp_aead.ts";
@@ -20,10 +20,21 @@ export function libcrypto(): Libcrypto {
   return library;
 }
 
+/** This machine's libcrypto with some functions replaced. */
+export function libcryptoWith(replacement: Record<string, unknown>): Libcrypto {
+  const { symbols, path } = libcrypto();
+  return new Libcrypto({ ...symbols, ...replacement }, path);
+}
+
+/** One that has no ciphers but those of providers, as OpenSSL 4. */
+export const withoutMethods = () => libcryptoWith({ EVP_CIPHER_meth_dup: null });
+
 /** Every packet AEAD by its name. */
 export const packetAeads: Record<string, (slab: Slab) => PacketAead> = {
   "openssl-composed": (slab) =>
     new ComposedPacketAead(libcrypto(), slab, instantiateKernels(slab.memory), SCRATCH_AT),
+  "openssl-composed of providers' ciphers": (slab) =>
+    new ComposedPacketAead(withoutMethods(), slab, instantiateKernels(slab.memory), SCRATCH_AT),
   "openssl-evp": (slab) => new EvpPacketAead(libcrypto(), slab),
   "noble": (slab) => new NoblePacketAead(slab),
 };
