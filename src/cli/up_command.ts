@@ -357,7 +357,7 @@ function serveReloads(
       daemon.node.control.policy.replaceNat(peerNats(reloader.config));
       daemon.node.control.policy.setFilter(reloader.config.longhaul.filter);
       const { stack } = stackOf(tunnel, reloader.config);
-      if (stack !== undefined) daemon.node.configureStack(stack);
+      if (stack !== undefined) daemon.node.stack?.configure(stack);
     },
   });
   for (const [name, handler] of reloader.requests()) daemon.requests.set(name, handler);

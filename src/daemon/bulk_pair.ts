@@ -127,7 +127,7 @@ export class BulkPair {
   #describeStall(): string {
     const nodes = this.#nodes.map((node) => {
       const { drops, counters } = node.report();
-      const report = node.bulkReport();
+      const report = node.stack!.bulkReport;
       const dropped = drops.map(({ reason, packets }) => `${packets} ${reason}`).join(", ");
       return `${report.get(BulkField.Bytes)} bytes in state ${report.get(BulkField.State)}, ` +
         `${counters.get("UdpSends") ?? 0} sends, ${counters.get("UdpReceives") ?? 0} receives, ` +
@@ -137,8 +137,9 @@ export class BulkPair {
   }
 
   #begin(node: number, bulk: BulkTask): BulkReport {
-    this.#nodes[node].configureStack({ ...stackConfig(node, this.#gso), bulk });
-    return this.#nodes[node].bulkReport();
+    const stack = this.#nodes[node].stack!;
+    stack.configure({ ...stackConfig(node, this.#gso), bulk });
+    return stack.bulkReport;
   }
 
   #sends(node: number): { sends: number; bytes: number } {

@@ -10,21 +10,15 @@ import { excludeFromDumps, lockPages, releaseFreeHeap } from "../../ffi/pages.ts
 import { systemRandom } from "../../ffi/random.ts";
 import type { TunQueues } from "../../ffi/tun.ts";
 import { UdpSocketPair } from "../../ffi/udp.ts";
-import { DropReason, dropReasonName } from "../base/drop_reason.ts";
 import type { Log } from "../base/log.ts";
-import { VERSION } from "../base/version.ts";
-import type { LaneWork, NodeReport, OffloadState, PeerReport } from "../control/node_report.ts";
+import type { NodeReport } from "../control/node_report.ts";
 import type { PeerNames } from "../control/peer_names.ts";
 import { NobleCrypto } from "../crypto/noble.ts";
 import type { NoiseCrypto } from "../crypto/noise_crypto.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
-import { BulkReport } from "../forward/bulk_report.ts";
-import { type FlowSnapshot, readFlowSnapshot } from "../forward/flow_snapshot.ts";
-import { LaneCounter } from "../lane/counters.ts";
-import { EncryptorState } from "../lane/encryptor_state.ts";
+import type { FlowSnapshot } from "../forward/flow_snapshot.ts";
 import type { SessionLimits } from "../lane/limits.ts";
 import {
-  LaneCommand,
   LaneNotice,
   LaneWord,
   MAIN_SCRATCH_SYSCALLS,
@@ -35,29 +29,26 @@ import {
 import { Doorbell } from "../memory/doorbell.ts";
 import { createSlab, type Slab } from "../memory/slab.ts";
 import { keypairTableBytes } from "../tables/keypair_table.ts";
-import { PeerWord } from "../tables/peer_table.ts";
 import { ControlPlane } from "../node/control_plane.ts";
 import type {
   ConfigurationTarget,
   DeviceChange,
   DeviceStatus,
-  SocketAddress,
 } from "../wireguard/configuration.ts";
 import { type DeviceEvent, DeviceEventCode } from "../wireguard/events.ts";
 import { rehearseHandshake } from "../wireguard/rehearsal.ts";
 import { planRehearsals } from "../worker/rehearsal_plan.ts";
-import { type StackConfig, writeStackConfig } from "../worker/stack_config.ts";
-import { planStack, stackBytes } from "../worker/stack_plan.ts";
+import type { StackConfig } from "../worker/stack_config.ts";
+import { stackBytes } from "../worker/stack_plan.ts";
 import { ClockWatch } from "./clock_watch.ts";
 import { EndpointWatch } from "./endpoint_watch.ts";
 import { EventLog } from "./event_log.ts";
 import { IdleMemory } from "./idle_memory.ts";
+import { NodeReporter, type RefusableOffload } from "./node_reporter.ts";
+import { NodeStack } from "./node_stack.ts";
 import { requireOpenFiles } from "./open_files.ts";
 import { type LaneSockets, PeerSockets } from "./peer_sockets.ts";
-import { RateMeter } from "./rate_meter.ts";
 import { Reactor } from "./reactor.ts";
-import { SharedRequest } from "./shared_request.ts";
-import { StackSurroundings } from "./stack_surroundings.ts";
 import { TunWatch } from "./tun_watch.ts";
 import { WorkerSet } from "./worker_set.ts";
 
@@ -126,6 +117,8 @@ function batchCounts(encryptors: number): Pick<PlanOptions, "sealBatches" | "ope
 
 /** A running node; see the module's text. */
 export class NodeProcess implements ConfigurationTarget {
+  /** The userspace stack; null in a node without one. */
+  readonly stack: NodeStack | null;
   readonly #options: NodeProcessOptions;
   readonly #slab: Slab;
   readonly #plan: SharedPlan;
@@ -140,19 +133,11 @@ export class NodeProcess implements ConfigurationTarget {
   /** What wakes the lanes, by number. */
   readonly #laneSignals: readonly EventFd[];
   readonly #mainBell: Doorbell;
-  readonly #rates = new RateMeter();
   readonly #idleMemory = new IdleMemory(releaseFreeHeap);
-  readonly #flowRequest = new SharedRequest<FlowSnapshot>();
+  readonly #reporter: NodeReporter;
   readonly #eventLog: EventLog;
   readonly #clockWatch: ClockWatch;
   readonly #endpointWatch: EndpointWatch;
-  readonly #startedMs = systemClock.nowMs();
-  /** Offloads that were given up because the kernel refused them. */
-  readonly #fallbacks = new Set<string>();
-  readonly #surroundings = new StackSurroundings(() => this.#peerEndpoints());
-  /** The stack as it is wanted now. */
-  #stack: StackConfig | null = null;
-  #cipher = "";
   #tunWatch: TunWatch | null = null;
   #isEnding = false;
 
@@ -177,7 +162,6 @@ export class NodeProcess implements ConfigurationTarget {
     this.#slab = createSlab(this.#rehearsals.at(-1)!.byteLength);
     const memory = new FfiMemory(this.#slab);
     guardKeys(memory, this.#plan);
-    this.#stack = options.stack;
     this.#mainBell = new Doorbell(this.#slab, this.#plan.mainBellAt, () => {});
     this.#udp = new UdpSocketPair(
       memory,
@@ -196,10 +180,15 @@ export class NodeProcess implements ConfigurationTarget {
       onBeat: (isAlive) => this.#guard(() => this.#onBeat(isAlive)),
     });
     this.#control = this.#makeControl();
-    // The lane reads it when it starts.
-    this.#writeStack();
-    this.#divert();
-    if (options.tun === null && options.stack !== null) this.#control.setMtu(options.stack.mtu);
+    this.stack = this.#makeStack();
+    this.#reporter = new NodeReporter(this.#slab, this.#plan, this.#control, options);
+  }
+
+  #makeStack(): NodeStack | null {
+    const { stack, tun } = this.#options;
+    if (stack === null) return null;
+    const [{ stackAt }] = this.#plan.lanes;
+    return new NodeStack(this.#slab, stackAt, this.#control, stack, tun !== null);
   }
 
   /**
@@ -248,50 +237,7 @@ export class NodeProcess implements ConfigurationTarget {
 
   /** What the data plane has done so far, and how it does it. */
   report(): NodeReport {
-    const { encryptors } = this.#options;
-    const control = this.#control;
-    const counters = Object.entries(LaneCounter).map(([name, counter]): [string, number] => [
-      name,
-      control.channels.reduce((sum, lane) => sum + lane.counters.value(counter), 0),
-    ]);
-    const { overflowDrops } = this.#sockets;
-    const drops = Array.from(control.device.drops, (ofDevice, reason) => ({
-      reason: dropReasonName(reason),
-      packets: control.channels.reduce(
-        (sum, lane) => sum + lane.counters.dropped(reason),
-        reason === DropReason.SocketOverflow ? overflowDrops : ofDevice,
-      ),
-    }));
-    return {
-      version: VERSION,
-      uptimeMs: systemClock.nowMs() - this.#startedMs,
-      cipher: this.#cipher,
-      lanes: this.#laneWork(),
-      encryptors,
-      encryptorWork: this.#plan.lanes.flatMap((lane) =>
-        lane.encryptors.map((plan) => {
-          const { batches, messages } = new EncryptorState(this.#slab, plan);
-          return { batches, messages };
-        })
-      ),
-      mtu: control.channels[0].word(LaneWord.Mtu),
-      offloads: this.#offloads(),
-      counters: new Map(counters),
-      drops: drops.slice(1).filter(({ packets }) => packets > 0),
-      peers: this.#peerReports(),
-    };
-  }
-
-  #laneWork(): LaneWork[] {
-    const { device, tables, channels } = this.#control;
-    const peers = channels.map(() => 0);
-    for (const slot of device.slots()) peers[tables.peers.word(slot, PeerWord.Lane)]++;
-    return channels.map(({ counters }, lane) => ({
-      peers: peers[lane],
-      messages: counters.value(LaneCounter.UdpSendMessages) +
-        counters.value(LaneCounter.UdpReceiveMessages),
-      handedOver: counters.value(LaneCounter.HandedOver),
-    }));
+    return this.#reporter.report(this.#sockets.overflowDrops);
   }
 
   /** The node in one line: `wg0: 2 of 3 peers in session, UDP port 51820`. */
@@ -300,33 +246,6 @@ export class NodeProcess implements ConfigurationTarget {
     const live = peers.filter(({ hasSession }) => hasSession).length;
     const port = this.#sockets.port === 0 ? "no UDP port" : `UDP port ${this.#sockets.port}`;
     return `${this.#options.interfaceName}: ${live} of ${peers.length} peers in session, ${port}`;
-  }
-
-  #offloads(): Map<string, OffloadState> {
-    const { sendMessagesMax, udpGro, tun, tunGro } = this.#options;
-    const wanted: [string, boolean][] = [
-      ["udp-gso", sendMessagesMax > 1],
-      ["udp-gro", udpGro],
-    ];
-    if (tun !== null) {
-      wanted.push(["tun-tso", tun.tcpSegmentation], ["tun-uso", tun.udpSegmentation]);
-      wanted.push(["tun-gro", tunGro.tcp]);
-    }
-    return new Map(wanted.map(([name, isOn]): [string, OffloadState] => [
-      name,
-      !isOn ? "off" : this.#fallbacks.has(name) ? "fallback" : "on",
-    ]));
-  }
-
-  #peerReports(): PeerReport[] {
-    const reports: PeerReport[] = [];
-    for (const { keyText } of this.#control.device.traffic()) {
-      const rates = this.#rates.of(keyText);
-      const friendlyName = this.#options.peerNames.friendly(keyText);
-      const isSilent = rates.rxBytesPerSecond + rates.txBytesPerSecond === 0;
-      if (!isSilent || friendlyName !== "") reports.push({ keyText, friendlyName, ...rates });
-    }
-    return reports;
   }
 
   /** The device is at work when it tells of an event: it is asked afterwards. */
@@ -339,10 +258,10 @@ export class NodeProcess implements ConfigurationTarget {
   #onBeat(isAlive: boolean): void {
     const nowMs = systemClock.nowMs();
     const peers = [...this.#control.device.traffic()];
-    this.#rates.sample(peers, nowMs);
+    this.#reporter.sample(peers, nowMs);
     this.#idleMemory.look(peers.reduce((sum, peer) => sum + peer.rxBytes + peer.txBytes, 0));
     this.#endpointWatch.look(peers);
-    this.#lookAround();
+    this.stack?.lookAround();
     this.#clockWatch.look();
     this.#eventLog.flush(nowMs);
     this.#options.onBeat?.(isAlive);
@@ -355,55 +274,12 @@ export class NodeProcess implements ConfigurationTarget {
     this.#arm();
   }
 
-  /** Gives the stack of the lane another config; flows that exist go on. */
-  configureStack(stack: StackConfig): void {
-    this.#stack = stack;
-    this.#writeStack();
-    this.#divert();
-    this.#control.postToLane(0, LaneCommand.Stack);
-    if (this.#options.tun === null) this.#control.setMtu(stack.mtu);
-  }
-
   /**
    * The flows that the stack forwards, and how many found no room in the snapshot; none in a node
    * without a stack. Rejects when the lane does not answer.
    */
   flows(): Promise<FlowSnapshot> {
-    if (this.#options.stack === null) return Promise.resolve({ flows: [], missing: 0 });
-    return this.#flowRequest.make(() => this.#control.postToLane(0, LaneCommand.Flows));
-  }
-
-  /** What the stack's bulk transfer has done. */
-  bulkReport(): BulkReport {
-    return new BulkReport(this.#slab, planStack(this.#plan.lanes[0].stackAt).bulkReportAt);
-  }
-
-  /** Writes the stack's config with what is known of its surroundings. */
-  #writeStack(): void {
-    if (this.#stack === null) return;
-    const { configAt } = planStack(this.#plan.lanes[0].stackAt);
-    writeStackConfig(this.#slab, configAt, this.#surroundings.complete(this.#stack));
-  }
-
-  /** Beside an interface the stack gets what it serves; the interface's own networks stay there. */
-  #divert(): void {
-    if (this.#options.tun === null || this.#stack === null) return;
-    this.#control.policy.setDivert(this.#stack.served ?? [], this.#stack.addresses);
-  }
-
-  /** Tells the stack when its surroundings have changed. */
-  #lookAround(): void {
-    if (this.#stack === null || !this.#surroundings.hasChanged(this.#stack)) return;
-    this.#writeStack();
-    this.#control.postToLane(0, LaneCommand.Stack);
-  }
-
-  *#peerEndpoints(): Generator<SocketAddress> {
-    const { device } = this.#control;
-    for (const { keyText } of device.traffic()) {
-      const endpoint = device.endpointOf(keyText);
-      if (endpoint !== null) yield endpoint;
-    }
+    return this.stack?.flows() ?? Promise.resolve({ flows: [], missing: 0 });
   }
 
   /** Stops the lanes, closes the sockets and wipes the keys; bounded to about a second. */
@@ -444,8 +320,8 @@ export class NodeProcess implements ConfigurationTarget {
   async #startWorkers(): Promise<void> {
     const { tun, log } = this.#options;
     for (let lane = 0; lane < this.#plan.lanes.length; lane++) this.#startLane(lane);
-    this.#cipher = await this.#workers.running();
-    log.debug(`packet cipher: ${this.#cipher}`);
+    this.#reporter.cipher = await this.#workers.running();
+    log.debug(`packet cipher: ${this.#reporter.cipher}`);
     this.#reactor.watch(this.#mainSignal.fd, () => this.#onBell());
     this.#onBell();
     if (tun !== null) this.#watchTun(tun);
@@ -500,7 +376,7 @@ export class NodeProcess implements ConfigurationTarget {
       onMtu: (mtu) => {
         log.info(`MTU ${mtu}`);
         this.#control.setMtu(mtu);
-        if (this.#stack !== null) this.configureStack({ ...this.#stack, mtu });
+        this.stack?.setMtu(mtu);
       },
       onGone: () => this.#end("the TUN interface is gone", 0),
       onBlind: (reason) => log.warn(`cannot follow the interface's MTU: ${reason}`),
@@ -533,10 +409,7 @@ export class NodeProcess implements ConfigurationTarget {
         "the network device cannot segment UDP: datagrams now go one by one",
       );
     }
-    if ((bits & LaneNotice.Flows) !== 0) {
-      const { flowsAt } = planStack(this.#plan.lanes[0].stackAt);
-      this.#flowRequest.answer(() => readFlowSnapshot(this.#slab, flowsAt));
-    }
+    if ((bits & LaneNotice.Flows) !== 0) this.stack?.onFlows();
     if ((bits & LaneNotice.TunFallback) !== 0) {
       this.#noteFallback(
         "tun-gro",
@@ -549,9 +422,8 @@ export class NodeProcess implements ConfigurationTarget {
   }
 
   /** Each lane finds out for itself; it is told once. */
-  #noteFallback(name: string, message: string): void {
-    if (!this.#fallbacks.has(name)) this.#options.log.warn(message);
-    this.#fallbacks.add(name);
+  #noteFallback(offload: RefusableOffload, message: string): void {
+    if (this.#reporter.noteRefused(offload)) this.#options.log.warn(message);
   }
 
   /** Mail from the lanes: everything that waits, then sleep again. */
