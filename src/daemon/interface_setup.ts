@@ -72,8 +72,9 @@ export async function addTunnelRoutes(setup: RouteSetup, isEnding: () => boolean
   const link = mustFind(socket, name);
   const routes = tunnelRoutes(setup.routes, setup.addresses, link.index, setup.table);
   for (let from = 0; from < routes.length && !isEnding(); from += ROUTES_PER_TURN) {
-    addSome(socket, name, routes.slice(from, from + ROUTES_PER_TURN));
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    const end = from + ROUTES_PER_TURN;
+    addSome(socket, name, routes.slice(from, end));
+    if (end < routes.length) await new Promise((resolve) => setTimeout(resolve, 0));
   }
 }
 

@@ -175,7 +175,7 @@ export class NodeProcess implements ConfigurationTarget {
       announce: (lanes) => this.#announceSockets(lanes),
     });
     this.#reactor = new Reactor(() => this.#onDeadline());
-    this.#workers = new WorkerSet({
+    this.#workers = new WorkerSet(this.#reactor, {
       onFailure: (message) => this.#end(message, 1),
       onBeat: (isAlive) => this.#guard(() => this.#onBeat(isAlive)),
     });
@@ -319,13 +319,13 @@ export class NodeProcess implements ConfigurationTarget {
 
   async #startWorkers(): Promise<void> {
     const { tun, log } = this.#options;
+    this.#reactor.run().catch((error) => this.#endByBug(error));
     for (let lane = 0; lane < this.#plan.lanes.length; lane++) this.#startLane(lane);
     this.#reporter.cipher = await this.#workers.running();
     log.debug(`packet cipher: ${this.#reporter.cipher}`);
     this.#reactor.watch(this.#mainSignal.fd, () => this.#onBell());
     this.#onBell();
     if (tun !== null) this.#watchTun(tun);
-    this.#reactor.run().catch((error) => this.#endByBug(error));
     this.#workers.watch(this.#control);
   }
 

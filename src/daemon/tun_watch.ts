@@ -34,7 +34,7 @@ export class TunWatch {
   readonly #tunFd: number;
   readonly #reactor: Reactor;
   readonly #observer: TunObserver;
-  readonly #probe: ReturnType<typeof setInterval>;
+  readonly #endProbes: () => void;
   readonly #tunToken: number;
   #events: NetlinkEvents | null = null;
   #eventsToken = -1;
@@ -49,7 +49,7 @@ export class TunWatch {
     this.#reactor = reactor;
     this.#observer = observer;
     this.#tunToken = reactor.watch(tunFd, () => this.#onTunReady(), EPOLLOUT);
-    this.#probe = setInterval(() => this.#onProbe(), PROBE_INTERVAL_MS);
+    this.#endProbes = reactor.every(PROBE_INTERVAL_MS, () => this.#onProbe());
     this.refresh();
   }
 
@@ -69,7 +69,7 @@ export class TunWatch {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    clearInterval(this.#probe);
+    this.#endProbes();
     this.#reactor.unwatch(this.#tunToken);
     this.#unsubscribe();
   }

@@ -7,6 +7,7 @@ import { LaneCommand, LaneWord } from "../lane/shared_state.ts";
 import type { ControlPlane } from "../node/control_plane.ts";
 import type { WorkerMessage, WorkerStart } from "../worker/messages.ts";
 import { spawnWorker } from "../worker/spawn.ts";
+import type { Reactor } from "./reactor.ts";
 import { SetupError } from "./setup_error.ts";
 
 /** Workers start within a second; on a machine with other things to do it takes longer. */
@@ -28,10 +29,11 @@ export class WorkerSet {
   readonly #observer: WorkerSetObserver;
   readonly #running: Promise<string>[] = [];
   readonly #stopped: Promise<void>[] = [];
-  #beats: ReturnType<typeof setInterval> | undefined;
+  #endBeats = () => {};
   #isStopping = false;
 
-  constructor(observer: WorkerSetObserver) {
+  /** Its timers are those of `reactor`. */
+  constructor(readonly reactor: Reactor, observer: WorkerSetObserver) {
     this.#observer = observer;
   }
 
@@ -61,22 +63,22 @@ export class WorkerSet {
    */
   async running(): Promise<string> {
     const late = Promise.withResolvers<never>();
-    const timer = setTimeout(
-      () => late.reject(new SetupError(`no worker threads within ${START_TIMEOUT_MS / 1000} s`)),
+    const cancel = this.reactor.every(
       START_TIMEOUT_MS,
+      () => late.reject(new SetupError(`no worker threads within ${START_TIMEOUT_MS / 1000} s`)),
     );
     try {
       const ciphers = await Promise.race([Promise.all(this.#running), late.promise]);
       return ciphers.find((name) => name !== "") ?? "";
     } finally {
-      clearTimeout(timer);
+      cancel();
     }
   }
 
   /** Begins to ask the lanes for signs of life. */
   watch(control: ControlPlane): void {
     const missed = control.channels.map(() => 0);
-    this.#beats = setInterval(() => {
+    this.#endBeats = this.reactor.every(BEAT_INTERVAL_MS, () => {
       let isAllAlive = true;
       control.channels.forEach((channels, lane) => {
         const isAlive = channels.word(LaneWord.BeatAnswer) === channels.word(LaneWord.Beat);
@@ -90,19 +92,19 @@ export class WorkerSet {
         control.postToLane(lane, LaneCommand.Beat);
       });
       this.#observer.onBeat(isAllAlive);
-    }, BEAT_INTERVAL_MS);
+    });
   }
 
   /** Asks all lanes to stop and waits until they have, at most `timeoutMs`. */
   async stop(control: ControlPlane, timeoutMs: number): Promise<void> {
     this.#isStopping = true;
-    clearInterval(this.#beats);
+    this.#endBeats();
     for (let lane = 0; lane < control.channels.length; lane++) {
       control.postToLane(lane, LaneCommand.Stop);
     }
     const timeout = Promise.withResolvers<void>();
-    const timer = setTimeout(timeout.resolve, timeoutMs);
+    const cancel = this.reactor.every(timeoutMs, timeout.resolve);
     await Promise.race([Promise.all(this.#stopped), timeout.promise]);
-    clearTimeout(timer);
+    cancel();
   }
 }

@@ -38,6 +38,24 @@ Deno.test("a reactor's deadline comes once, and not before its time", async () =
   await running;
 });
 
+Deno.test("a reactor's repeated action comes until it is cancelled, by itself at last", async () => {
+  const reactor = new Reactor(() => {});
+  const running = reactor.run();
+  const beganMs = systemClock.nowMs();
+  let count = 0;
+  const cancel = reactor.every(2, () => {
+    if (++count === 3) cancel();
+  });
+  const ended = Promise.withResolvers<void>();
+  const cancelEnd = reactor.every(30, ended.resolve);
+  await ended.promise;
+  cancelEnd();
+  assertEquals(count, 3);
+  assertEquals(systemClock.nowMs() - beganMs >= 30, true);
+  reactor.close();
+  await running;
+});
+
 Deno.test("a descriptor that a handler forgets is not heard of, even if it was ready with it", async () => {
   const reactor = new Reactor(() => {});
   const signals = [new EventFd(), new EventFd()];
