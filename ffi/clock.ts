@@ -6,7 +6,6 @@ import { createFfiMemory } from "./memory.ts";
 
 /** clockid_t (include/uapi/linux/time.h). */
 export const CLOCK_REALTIME = 0;
-export const CLOCK_MONOTONIC = 1;
 export const CLOCK_PROCESS_CPUTIME_ID = 2;
 export const CLOCK_THREAD_CPUTIME_ID = 3;
 export const CLOCK_BOOTTIME = 7;

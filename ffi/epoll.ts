@@ -13,7 +13,6 @@ export const EPOLLOUT = 0x004;
 export const EPOLLERR = 0x008;
 export const EPOLLHUP = 0x010;
 export const EPOLLRDHUP = 0x2000;
-export const EPOLLEXCLUSIVE = 1 << 28;
 export const EPOLLONESHOT = 1 << 30;
 /** Edge-triggered; the bit is the sign bit, so compare masks with `&` only. */
 export const EPOLLET = 1 << 31;

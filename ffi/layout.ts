@@ -23,9 +23,6 @@ export const Msghdr = {
   bytes: 56,
 } as const;
 
-/** struct mmsghdr { struct msghdr msg_hdr; unsigned int msg_len; } */
-export const Mmsghdr = { header: 0, length: 56, bytes: 64 } as const;
-
 /** struct cmsghdr { size_t cmsg_len; int cmsg_level; int cmsg_type; }, data behind it. */
 export const Cmsghdr = { length: 0, level: 8, type: 12, data: 16, bytes: 16 } as const;
 
@@ -125,9 +122,6 @@ export const Statx = {
   devMinor: 140,
   bytes: 256,
 } as const;
-
-/** struct inotify_event { int wd; uint32_t mask; uint32_t cookie; uint32_t len; char name[]; } */
-export const InotifyEvent = { wd: 0, mask: 4, cookie: 8, length: 12, name: 16, bytes: 16 } as const;
 
 /** struct dirent { ino_t; off_t; unsigned short d_reclen; unsigned char d_type; char d_name[]; } */
 export const Dirent = { type: 18, name: 19 } as const;

@@ -65,28 +65,20 @@ const SYMBOLS = {
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   // int getsockname(int sockfd, struct sockaddr *addr, socklen_t *addrlen);
   getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
-  // int getpeername(int sockfd, struct sockaddr *addr, socklen_t *addrlen);
-  getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   // int setsockopt(int sockfd, int level, int optname, const void *optval, socklen_t optlen);
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
   // int getsockopt(int sockfd, int level, int optname, void *optval, socklen_t *optlen);
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
   // ssize_t send(int sockfd, const void *buf, size_t len, int flags);
   send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
-  send_at: { name: "send", parameters: ["i32", "u64", "u32", "i32"], result: "i32" },
   // ssize_t recv(int sockfd, void *buf, size_t len, int flags);
   recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
-  recv_at: { name: "recv", parameters: ["i32", "u64", "u32", "i32"], result: "i32" },
   // ssize_t sendto(int, const void *buf, size_t, int, const struct sockaddr *, socklen_t);
   sendto: { parameters: ["i32", "buffer", "u32", "i32", "buffer", "u32"], result: "i32" },
-  // ssize_t recvfrom(int, void *buf, size_t, int, struct sockaddr *, socklen_t *);
-  recvfrom: { parameters: ["i32", "buffer", "u32", "i32", "buffer", "buffer"], result: "i32" },
   // ssize_t sendmsg(int sockfd, const struct msghdr *msg, int flags);
   sendmsg_at: { name: "sendmsg", parameters: ["i32", "u64", "i32"], result: "i32" },
   // ssize_t recvmsg(int sockfd, struct msghdr *msg, int flags);
   recvmsg_at: { name: "recvmsg", parameters: ["i32", "u64", "i32"], result: "i32" },
-  // int sendmmsg(int sockfd, struct mmsghdr *msgvec, unsigned int vlen, int flags);
-  sendmmsg_at: { name: "sendmmsg", parameters: ["i32", "u64", "u32", "i32"], result: "i32" },
   // int shutdown(int sockfd, int how);
   shutdown: { parameters: ["i32", "i32"], result: "i32" },
   // unsigned int if_nametoindex(const char *ifname);
@@ -128,24 +120,14 @@ const SYMBOLS = {
   inotify_init1: { parameters: ["i32"], result: "i32" },
   // int inotify_add_watch(int fd, const char *pathname, uint32_t mask);
   inotify_add_watch: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  // int inotify_rm_watch(int fd, int wd);
-  inotify_rm_watch: { parameters: ["i32", "i32"], result: "i32" },
 
   // --- memory and randomness ---
-  // void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
-  mmap: { parameters: ["u64", "u64", "i32", "i32", "i32", "i64"], result: "u64" },
-  // int munmap(void *addr, size_t length);
-  munmap: { parameters: ["u64", "u64"], result: "i32" },
   // int madvise(void *addr, size_t length, int advice);
   madvise: { parameters: ["u64", "u64", "i32"], result: "i32" },
   // int malloc_trim(size_t pad);
   malloc_trim: { parameters: ["u32"], result: "i32" },
-  // int mlock(const void *addr, size_t len);
-  mlock: { parameters: ["u64", "u64"], result: "i32" },
   // int mlock2(const void *addr, size_t len, unsigned int flags);
   mlock2: { parameters: ["u64", "u64", "u32"], result: "i32" },
-  // int munlock(const void *addr, size_t len);
-  munlock: { parameters: ["u64", "u64"], result: "i32" },
   // ssize_t getrandom(void *buf, size_t buflen, unsigned int flags);
   getrandom: { parameters: ["buffer", "u32", "u32"], result: "i32" },
 
@@ -230,11 +212,6 @@ const SYMBOLS = {
   syscall_pidfd_open: { name: "syscall", parameters: ["i64", "i64", "i64"], result: "i32" },
   // int prctl(int option, unsigned long arg2, unsigned long, unsigned long, unsigned long);
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
-  prctl_buffer: {
-    name: "prctl",
-    parameters: ["i32", "buffer", "u64", "u64", "u64"],
-    result: "i32",
-  },
   // int setns(int fd, int nstype);
   setns: { parameters: ["i32", "i32"], result: "i32" },
   // int unshare(int flags);
@@ -247,8 +224,6 @@ const SYMBOLS = {
   setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
   // pid_t getpid(void);
   getpid: { parameters: [], result: "i32" },
-  // uid_t getuid(void);
-  getuid: { parameters: [], result: "u32" },
   // uid_t geteuid(void);
   geteuid: { parameters: [], result: "u32" },
   // char *getenv(const char *name);

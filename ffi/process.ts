@@ -15,7 +15,6 @@ const WNOHANG = 1;
 const SYS_pidfd_open = 434n;
 const PR_SET_DUMPABLE = 4;
 const PR_GET_DUMPABLE = 3;
-const PR_SET_NAME = 15;
 const RLIMIT_NOFILE = 7;
 /** What most systems allow. */
 const OPEN_FILES_USUAL = 1024;
@@ -202,9 +201,4 @@ export function makeUndumpable(): void {
 /** Whether a core dump of this process can be made. */
 export function isDumpable(): boolean {
   return libc().prctl(PR_GET_DUMPABLE, 0n, 0n, 0n, 0n) !== 0;
-}
-
-/** Names the calling thread, as `top -H` and `perf` show it; the first 15 bytes count. */
-export function nameThread(name: string): void {
-  libc().prctl_buffer(PR_SET_NAME, cString(name.slice(0, 15)), 0n, 0n, 0n);
 }

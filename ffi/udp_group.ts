@@ -115,7 +115,7 @@ const MESSAGE_RECEIVER_AT = 4;
  * by the low bits of its receiver index, and all else to the first. A place that no socket has falls
  * to the kernel's own choice. `fd` is any socket of the group; `laneMask` is 2^n - 1, at most 255.
  */
-export function steerByReceiverIndex(fd: number, laneMask: number): void {
+function steerByReceiverIndex(fd: number, laneMask: number): void {
   const program = [
     [BPF_LD_B_ABS, 0, 0, 0],
     [BPF_JMP_JEQ_K, 0, 3, MESSAGE_DATA],

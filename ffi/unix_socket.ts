@@ -26,7 +26,7 @@ const BACKLOG = 64;
 const OWNER_ONLY = 0o700;
 
 /** `struct sockaddr_un` of a path. Throws SystemCallError with ENAMETOOLONG beyond 107 bytes. */
-export function unixAddress(path: string): Uint8Array<ArrayBuffer> {
+function unixAddress(path: string): Uint8Array<ArrayBuffer> {
   const bytes = new TextEncoder().encode(path);
   if (bytes.length === 0 || bytes.length >= SockaddrUn.pathBytes) {
     const fix = `The path of a socket has 1 to ${SockaddrUn.pathBytes - 1} bytes: choose another`;

@@ -107,7 +107,7 @@ export function lintSource(file: string, text: string): Finding[] {
 }
 
 /** Specifiers of all static and dynamic imports, re-exports, and `new URL(..., import.meta.url)`. */
-export function importsOf(tokens: readonly Token[]): { specifier: string; line: number }[] {
+function importsOf(tokens: readonly Token[]): { specifier: string; line: number }[] {
   const found: { specifier: string; line: number }[] = [];
   const textAt = (at: number) => tokens[at]?.text;
   const add = (at: number) => {

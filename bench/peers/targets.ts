@@ -3,7 +3,7 @@ import { median } from "./statistics.ts";
 import { medianOf, type Result, valuesOf } from "./result.ts";
 
 /** The contestant that is judged. */
-export const OURS = "longhaul";
+const OURS = "longhaul";
 
 /** One row: a metric of ours beside that of peers, or beside a fixed limit. */
 export interface Target {

@@ -35,7 +35,7 @@ export function gbitOf({ packetsPerSecond }: PipelineResult): number {
 }
 
 /** One end with so many encryptors. */
-export function endWith(direction: Direction, encryptors: number): EndOptions {
+function endWith(direction: Direction, encryptors: number): EndOptions {
   return { costs: (encryptors === 0 ? INLINE : BESIDE)[direction], encryptors };
 }
 

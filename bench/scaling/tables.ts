@@ -29,7 +29,7 @@ const one = (value: number) => value.toFixed(1);
 const percent = (value: number) => `${Math.round(100 * value)} %`;
 
 /** What the model says of the machine that was measured. */
-export function twoCoresTable(): string {
+function twoCoresTable(): string {
   const rows = MEASURED_RUNS.map((run) => {
     const simulated = gbitOf(simulateTwoCores(run));
     const off = simulated / run.gbit - 1;
@@ -45,7 +45,7 @@ export function twoCoresTable(): string {
 }
 
 /** One lane with up to four encryptors, a core for each thread. */
-export function laneTable(): string {
+function laneTable(): string {
   const rows = [0, 1, 2, 3, 4].flatMap((encryptors) =>
     DIRECTIONS.map((direction) => {
       const result = simulateLane(direction, encryptors);
@@ -68,7 +68,7 @@ export function laneTable(): string {
 }
 
 /** What each machine reaches for one peer and for many, and whether that is 10, 40 or 100 Gbit/s. */
-export function machinesTable(): string {
+function machinesTable(): string {
   const rows = MACHINES.flatMap((machine) =>
     DIRECTIONS.flatMap((direction) =>
       ([["one", bestForOnePeer], ["many", bestForManyPeers]] as const).map(([peers, best]) => {
@@ -97,7 +97,7 @@ export function machinesTable(): string {
 }
 
 /** What would have to be true for a rate. */
-export function ratesTable(): string {
+function ratesTable(): string {
   const rows: [string, (gbit: number) => string][] = [
     ["packets per second, millions", (gbit) => (1e3 / packetNs(gbit)).toFixed(2)],
     ["ns per packet for all threads together", (gbit) => packetNs(gbit).toFixed(0)],

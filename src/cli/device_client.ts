@@ -62,7 +62,7 @@ export function askDevice(
 }
 
 /** Sends one request and returns the answer; without a whole one, what has come before the end. */
-export function exchange(name: string, request: string, timeoutMs: number): string {
+function exchange(name: string, request: string, timeoutMs: number): string {
   checkInterfaceName(name);
   const path = uapiPath(name);
   const bytes = new TextEncoder().encode(request);

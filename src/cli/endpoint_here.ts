@@ -62,7 +62,7 @@ export function endpointText(address: Uint8Array, port: number): string {
 }
 
 /** `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT` with the port filled in. Throws `UsageError`. */
-export function completeEndpoint(text: string, port: number): string {
+function completeEndpoint(text: string, port: number): string {
   const bare = parseAddress(text);
   if (bare !== null) return endpointText(bare, port);
   const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/.exec(text);

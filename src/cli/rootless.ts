@@ -44,7 +44,7 @@ export function tellRootless(mode: NodeMode, config: NodeConfig, log: Log): void
 }
 
 /** Says what of the network is served; an interface alone has nobody to serve it. */
-export function tellServed(config: NodeConfig, log: Log): void {
+function tellServed(config: NodeConfig, log: Log): void {
   const served = servedPrefixes(config);
   if (served.length === 0) return;
   log.info(`peers reach ${served.map(formatPrefix).join(", ")} through this node`);

@@ -54,7 +54,7 @@ export function reasonsForRoot(config: NodeConfig): string[] {
 }
 
 /** The command line of a service; `config` is the path as the unit writes it. */
-export function startCommand(options: UnitOptions, config: string): string {
+function startCommand(options: UnitOptions, config: string): string {
   return `${program(options)} up ${config}`;
 }
 

@@ -98,7 +98,7 @@ function textOf(
 }
 
 /** The public key of a device's private key, null when it has none. */
-export function publicKeyOf({ privateKey }: DeviceStatus, crypto: NoiseCrypto): Uint8Array | null {
+function publicKeyOf({ privateKey }: DeviceStatus, crypto: NoiseCrypto): Uint8Array | null {
   return privateKey === null ? null : crypto.x25519PublicKey(privateKey);
 }
 

@@ -62,7 +62,7 @@ export function chooseMode(
 }
 
 /** Why this process cannot make an interface; null when it can. */
-export function interfaceObstacle(): string | null {
+function interfaceObstacle(): string | null {
   if (!hasNetAdmin()) return "this user lacks CAP_NET_ADMIN";
   const fd = checked(libc().open(cString(TUN_DEVICE), O_RDWR | O_CLOEXEC, 0));
   if (fd < 0) {

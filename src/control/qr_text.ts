@@ -10,7 +10,7 @@ import { encode } from "uqr";
 
 const QUIET_MODULES = 4;
 /** What a code of version 40 with the least error correction holds. */
-export const QR_BYTES_MAX = 2953;
+const QR_BYTES_MAX = 2953;
 
 /** Black on white, in the fixed part of the 256-colour table: themes leave that alone. */
 const BLACK_ON_WHITE = "\x1b[38;5;16;48;5;231m";

@@ -114,7 +114,7 @@ export function formatShowConf(device: Omit<ShownDevice, "prefix">): string {
 }
 
 /** An endpoint with the name of its zone, as the C library prints it. */
-export function formatNamedEndpoint(
+function formatNamedEndpoint(
   endpoint: SocketAddress,
   interfaceName: InterfaceName | undefined,
 ): string {

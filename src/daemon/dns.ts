@@ -64,7 +64,7 @@ function isSplit(domains: readonly string[]): boolean {
 }
 
 /** What resolvconf reads. */
-export function resolvconfInput({ servers, domains }: DnsSetup): string {
+function resolvconfInput({ servers, domains }: DnsSetup): string {
   const names = domains.map((domain) => domain.replace(/^~/, "")).filter((name) => name !== ".");
   const lines = servers.map((server) => `nameserver ${formatAddress(server)}`);
   if (names.length > 0) lines.push(`search ${names.join(" ")}`);

@@ -7,7 +7,7 @@ import { isScreen, STDERR_FD, terminalSize, writeText } from "./terminal.ts";
 const CLEAR_LINE = "\r\x1b[2K";
 
 /** The line of this process. */
-export class LiveLine {
+class LiveLine {
   /** What stands there; empty for nothing. */
   #text = "";
   #isScreen: boolean | undefined;

@@ -4,7 +4,6 @@ import { isTerminal, pollFd, POLLOUT, writeFd } from "../../ffi/descriptor.ts";
 import { getEnvironment } from "../../ffi/environment.ts";
 import { orThrow } from "../../ffi/error.ts";
 
-export const STDIN_FD = 0;
 export const STDOUT_FD = 1;
 export const STDERR_FD = 2;
 

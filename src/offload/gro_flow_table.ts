@@ -10,7 +10,7 @@ const SLOT_MASK = SLOT_COUNT - 1;
 const FLUSH_MAX = 0x7fffffff;
 
 /** Two packets are of one flow when version, protocol, addresses and ports are the same. */
-export function isSameFlow(
+function isSameFlow(
   view: DataView,
   at: number,
   transport: number,

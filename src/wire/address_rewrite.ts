@@ -4,7 +4,7 @@
  * A packet with VNET_NEEDS_CSUM holds a *partial* transport checksum: the pseudo-header sum itself,
  * not its complement. So the same change enters it the other way round.
  */
-import { checksumOf, fold16, swap16 } from "./checksum.ts";
+import { checksumOf, fold16 } from "./checksum.ts";
 import { IPV4_CHECKSUM } from "./ipv4.ts";
 
 /** How the transport checksum of a packet takes part in a change of address. */
@@ -83,20 +83,4 @@ export function rewriteAddress6(
   for (let i = 0; i < 16; i += 4) {
     view.setUint32(ipAt + addressOffset + i, view.getUint32(newAt + i));
   }
-}
-
-/**
- * Sets the port at `portAt` and updates the transport checksum at `checksumAt`. Ports lie in the
- * payload that a partial checksum leaves to be summed later, so a partial one stays as it is.
- */
-export function rewritePort(
-  view: DataView,
-  portAt: number,
-  newPort: number,
-  checksumAt: number,
-  kind: TransportChecksum,
-): void {
-  const change = (~view.getUint16(portAt, true) & 0xffff) + swap16(newPort);
-  view.setUint16(portAt, newPort);
-  if (kind !== TransportChecksum.Partial) changeTransport(view, checksumAt, kind, fold16(change));
 }

@@ -88,14 +88,6 @@ export function updateChecksum(checksum: number, oldWord: number, newWord: numbe
   return checksumOf((~checksum & 0xffff) + (~oldWord & 0xffff) + newWord);
 }
 
-/**
- * The same for a *partial* checksum, which holds the sum itself and not its complement, as in
- * packets with VNET_NEEDS_CSUM.
- */
-export function updatePartialSum(sum: number, oldWord: number, newWord: number): number {
-  return fold16(sum + (~oldWord & 0xffff) + newWord);
-}
-
 /** The checksum kernel in plain JavaScript: the fallback and the oracle of the WebAssembly one. */
 export class ScalarChecksumKernel implements ChecksumKernel {
   readonly #u8: Uint8Array;

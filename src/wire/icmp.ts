@@ -251,27 +251,3 @@ export function writeUnreachable(
   const code = Icmpv6Unreachable.Address;
   return writeIcmpv6Error(slab, kernel, outAt, packetAt, bytes, type, code, 0, sourceAt);
 }
-
-/**
- * Writes "fragmentation needed" (IPv4, RFC 1191) or "packet too big" (IPv6) with the next hop's
- * `mtu`. Places and result as for `writeUnreachable`.
- */
-export function writeTooBig(
-  slab: Slab,
-  kernel: ChecksumKernel,
-  outAt: number,
-  packetAt: number,
-  bytes: number,
-  mtu: number,
-  sourceAt: number,
-): number {
-  if (!icmpErrorAllowed(slab.view, packetAt, bytes)) return 0;
-  if (slab.view.getUint8(packetAt) >>> 4 === 4) {
-    const type = IcmpType.DestinationUnreachable;
-    const code = IcmpUnreachable.FragmentationNeeded;
-    const rest = Math.min(mtu, 0xffff);
-    return writeIcmpv4Error(slab, kernel, outAt, packetAt, bytes, type, code, rest, sourceAt);
-  }
-  const type = Icmpv6Type.PacketTooBig;
-  return writeIcmpv6Error(slab, kernel, outAt, packetAt, bytes, type, 0, mtu, sourceAt);
-}

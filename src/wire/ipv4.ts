@@ -6,8 +6,6 @@ import { checksumOf, sumWords } from "./checksum.ts";
 
 /** Length of a header without options. */
 export const IPV4_HEADER_BYTES = 20;
-/** Length of a header with as many options as fit. */
-export const IPV4_HEADER_BYTES_MAX = 60;
 
 // Places of the fields, counted from the header.
 export const IPV4_TOS = 1;

@@ -16,8 +16,6 @@ export const VNET_CSUM_OFFSET = 8;
 
 /** In the flags: the checksum field holds the pseudo-header sum and waits to be completed. */
 export const VNET_NEEDS_CSUM = 1;
-/** In the flags: the checksum was found right already. */
-export const VNET_DATA_VALID = 2;
 
 /** Kinds of super-packets (VIRTIO_NET_HDR_GSO_*). */
 export const VnetGsoType = {

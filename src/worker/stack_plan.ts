@@ -9,7 +9,7 @@ import { STACK_CONFIG_BYTES } from "./stack_config.ts";
 /** Send and receive buffers of all connections; pages that nobody uses cost nothing. */
 const POOL_BYTES = 512 * 1024 * 1024;
 /** The largest UDP datagram. */
-export const DATAGRAM_BYTES_MAX = 65_535;
+const DATAGRAM_BYTES_MAX = 65_535;
 const PAGE_BYTES = 4096;
 
 /** The places of one stack. */

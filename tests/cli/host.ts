@@ -120,7 +120,7 @@ export interface Country {
 
 export const SERVER_4 = "198.51.100.2";
 export const SERVER_6 = "2001:db8:2::2";
-export const PROVIDER_ENDPOINT_4 = "192.0.2.2:10002";
+const PROVIDER_ENDPOINT_4 = "192.0.2.2:10002";
 
 export async function country(net: Net): Promise<Country> {
   const client = await net.namespace("client");

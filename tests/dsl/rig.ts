@@ -307,7 +307,7 @@ export class TcpRig {
 }
 
 /** 10.0.0.`n`, or fd00::`n`. */
-export function addressOf(ipVersion: 4 | 6, n: number): Uint8Array {
+function addressOf(ipVersion: 4 | 6, n: number): Uint8Array {
   if (ipVersion === 4) return Uint8Array.of(10, 0, 0, n);
   const address = new Uint8Array(16);
   address[0] = 0xfd;

@@ -74,16 +74,6 @@ export function tcpTest(name: string, script: string, options: ScriptOptions = {
   Deno.test(name, () => void runScript(script, options));
 }
 
-/** The same, not run, with the reason why. */
-export function tcpTestIgnored(
-  name: string,
-  _reason: string,
-  script: string,
-  options: ScriptOptions = {},
-): void {
-  Deno.test({ name, ignore: true, fn: () => void runScript(script, options) });
-}
-
 /** Runs a script and returns the runner as it is at the end. */
 export function runScript(script: string, options: ScriptOptions = {}): ScriptRunner {
   const lines = script.split("\n").map((line) => line.replace(/#.*/, "").trim())

@@ -13,7 +13,7 @@ import { HostSocketSet } from "../../ffi/host_socket.ts";
 import { createFfiMemory, FfiMemory } from "../../ffi/memory.ts";
 import { releasePages } from "../../ffi/pages.ts";
 import { PathWatch } from "../../ffi/path_watch.ts";
-import { makeUndumpable, nameThread, openFilesMax } from "../../ffi/process.ts";
+import { makeUndumpable, openFilesMax } from "../../ffi/process.ts";
 import { systemRandom } from "../../ffi/random.ts";
 import { runProgram } from "../../ffi/run_program.ts";
 import { TimerFd } from "../../ffi/timerfd.ts";
@@ -69,7 +69,6 @@ try {
 }
 
 makeUndumpable();
-nameThread("longhaul test");
 const result = await runProgram({
   program: "sh",
   args: ["-c", "echo out"],

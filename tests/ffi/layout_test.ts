@@ -69,7 +69,6 @@ function layoutAssertions(arch: keyof typeof layout.EpollEventByArch): string[] 
     controllen: "msg_controllen",
     flags: "msg_flags",
   });
-  check("struct mmsghdr", layout.Mmsghdr, { header: "msg_hdr", length: "msg_len" });
   check("struct cmsghdr", layout.Cmsghdr, {
     length: "cmsg_len",
     level: "cmsg_level",
@@ -132,13 +131,6 @@ function layoutAssertions(arch: keyof typeof layout.EpollEventByArch): string[] 
     mtimeNsec: "stx_mtime.tv_nsec",
     devMajor: "stx_dev_major",
     devMinor: "stx_dev_minor",
-  });
-  check("struct inotify_event", layout.InotifyEvent, {
-    wd: "wd",
-    mask: "mask",
-    cookie: "cookie",
-    length: "len",
-    name: "name",
   });
   check("struct dirent", layout.Dirent, { type: "d_type", name: "d_name" }, false);
   check("struct passwd", layout.Passwd, { dir: "pw_dir" }, false);

@@ -12,8 +12,8 @@ import {
 } from "../../ffi/udp.ts";
 import { closeUdpSockets } from "../../ffi/udp_open.ts";
 
-export const V4_LOOPBACK = new Uint8Array([127, 0, 0, 1]);
-export const V6_LOOPBACK = new Uint8Array(16).fill(1, 15);
+const V4_LOOPBACK = new Uint8Array([127, 0, 0, 1]);
+const V6_LOOPBACK = new Uint8Array(16).fill(1, 15);
 
 /** Where the fixture keeps things in its memory. */
 export const Place = {

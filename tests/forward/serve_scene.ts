@@ -25,7 +25,7 @@ const SYN = 2;
 const RST = 4;
 
 /** Everything, by both families. */
-export const EVERYTHING = [prefix("0.0.0.0/0"), prefix("::/0")];
+const EVERYTHING = [prefix("0.0.0.0/0"), prefix("::/0")];
 
 /** A prefix from its text. */
 export function prefix(text: string) {

@@ -12,7 +12,7 @@ import { FakeHost } from "./fake_host.ts";
 
 /** The forwarder's address and the peer's. */
 export const HERE = Uint8Array.of(10, 0, 0, 1);
-export const THERE = Uint8Array.of(10, 0, 0, 2);
+const THERE = Uint8Array.of(10, 0, 0, 2);
 
 const DATAGRAM_BYTES = 65_536;
 

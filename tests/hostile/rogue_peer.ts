@@ -24,10 +24,10 @@ import type { KeyPair } from "../netns/wg.ts";
 import { address4, type UdpSocket } from "./sockets.ts";
 
 const NOTHING = new Uint8Array(0);
-export const crypto32 = new NobleCrypto();
+const crypto32 = new NobleCrypto();
 
 /** The bytes of a key in base64. */
-export function keyBytes(base64: string): Uint8Array {
+function keyBytes(base64: string): Uint8Array {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 

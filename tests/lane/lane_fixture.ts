@@ -42,7 +42,6 @@ import { MemoryTun } from "../sim/memory_ports.ts";
 /** The lane's own address inside the tunnel, and that of peer `n`. */
 export const OWN = 0x0a640064;
 export const inner = (peer: number) => 0x0a640000 + peer;
-export const PORT = 9000;
 
 /** One call of `send` that the port has taken. */
 export interface Send {

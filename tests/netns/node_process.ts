@@ -236,7 +236,7 @@ export async function answers(name: string): Promise<boolean> {
 }
 
 /** How to start a program of that kind in the foreground. */
-export function programFor(
+function programFor(
   kind: Kind,
   name: string,
 ): { argv: string[]; env: Record<string, string> } {

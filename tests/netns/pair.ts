@@ -27,7 +27,7 @@ export const OWN_PAIRS: readonly Kinds[] = [
 ];
 
 /** Longhaul and wireguard-go in both roles. */
-export const MIXED_PAIRS: readonly Kinds[] = [
+const MIXED_PAIRS: readonly Kinds[] = [
   ["longhaul", "wireguard-go"],
   ["wireguard-go", "longhaul with an encryptor"],
 ];

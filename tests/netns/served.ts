@@ -65,7 +65,7 @@ export function servedTest(
 }
 
 /** Starts it all. */
-export async function startServed(
+async function startServed(
   net: Net,
   longhaul: readonly string[],
   options: ServedOptions = {},

@@ -7,7 +7,7 @@ import { x25519 } from "@noble/curves/ed25519.js";
 import { blake2s } from "@noble/hashes/blake2.js";
 import { hmac } from "@noble/hashes/hmac.js";
 
-export function concat(...parts: Uint8Array[]): Uint8Array {
+function concat(...parts: Uint8Array[]): Uint8Array {
   return Uint8Array.from(parts.flatMap((part) => [...part]));
 }
 
@@ -34,7 +34,7 @@ function hkdf(chainingKey: Uint8Array, input: Uint8Array, outputs: number): Uint
 }
 
 /** CipherState and SymmetricState of the specification. */
-export class SymmetricState {
+class SymmetricState {
   ck: Uint8Array;
   h: Uint8Array;
   k: Uint8Array = new Uint8Array(32);

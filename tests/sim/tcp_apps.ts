@@ -9,7 +9,7 @@ import type {
 } from "../../src/netstack/tcp/tcp_socket.ts";
 
 /** Byte `index` of every stream. */
-export function streamByte(index: number): number {
+function streamByte(index: number): number {
   return (Math.imul(index, 2_654_435_761) >>> 24) ^ (index & 0xff);
 }
 

@@ -8,7 +8,6 @@ import {
   Icmpv6Type,
   writeIcmpv4Error,
   writeIcmpv6Error,
-  writeTooBig,
   writeUnreachable,
 } from "../../src/wire/icmp.ts";
 import {
@@ -65,16 +64,6 @@ Deno.test("writeUnreachable() says host unreachable or address unreachable", () 
       const packet = buildPacket({ version, protocol: UDP, payload: pattern(length) });
       const bytes = writeUnreachable(slab, kernel, OUT, PACKET, put(packet), OUR_ADDRESS);
       assertEquals(checkError(packet, bytes), version === 4 ? [3, 1, 0] : [1, 3, 0]);
-    }
-  }
-});
-
-Deno.test("writeTooBig() tells the MTU", () => {
-  for (const version of versions) {
-    for (const mtu of [576, 1280, 1420, 65_535]) {
-      const packet = buildPacket({ version, payload: pattern(1440) });
-      const bytes = writeTooBig(slab, kernel, OUT, PACKET, put(packet), mtu, OUR_ADDRESS);
-      assertEquals(checkError(packet, bytes), version === 4 ? [3, 4, mtu] : [2, 0, mtu]);
     }
   }
 });

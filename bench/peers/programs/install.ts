@@ -66,7 +66,7 @@ const RECIPES: Partial<Record<ProgramName, Recipe>> = {
 };
 
 /** The folder in which peers and helpers are built and kept. */
-export function cacheFolder(): string {
+function cacheFolder(): string {
   const base = Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME") ?? "/root"}/.cache`;
   return Deno.env.get("LONGHAUL_BENCH_CACHE") ?? `${base}/longhaul-bench`;
 }

@@ -9,7 +9,7 @@
  */
 
 /** The programs that take part. */
-export const PROGRAMS = [
+const PROGRAMS = [
   "longhaul",
   "wireguard-go",
   "boringtun",

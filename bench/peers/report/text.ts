@@ -14,7 +14,7 @@ export function textReport(result: Result): string {
 }
 
 /** Medians of each contestant, and their ratios to the first. */
-export function workloadSection(result: WorkloadResult): string {
+function workloadSection(result: WorkloadResult): string {
   const labels = Object.keys(result.turns);
   const [baseline, ...others] = labels;
   const header = ["", ...labels, ...others.map((label) => `${label} / ${baseline}`)];
@@ -43,7 +43,7 @@ function tally(lines: readonly string[]): string[] {
 }
 
 /** The rows of the target table, each with what was found. */
-export function targetTable(judgements: readonly Judgement[]): string {
+function targetTable(judgements: readonly Judgement[]): string {
   const header = ["work", "against", "target", "measured", "lowest to highest", ""];
   return table([header, ...judgements.map(targetRow)]);
 }

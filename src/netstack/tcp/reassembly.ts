@@ -11,7 +11,7 @@
 /** SACK blocks that fit beside nothing; beside timestamps one less. */
 export const SACK_BLOCKS_MAX = 4;
 /** Ranges that are kept at most; a segment that would open one more is refused. */
-export const REASSEMBLY_RANGES_MAX = 1024;
+const REASSEMBLY_RANGES_MAX = 1024;
 
 const RANGES_AT_FIRST = 8;
 /** Ranges remembered as lately changed: more than fit in one acknowledgment, as some will merge. */
