@@ -176,7 +176,7 @@ function makeBed(makeAead: (slab: Slab, scratchAt: number) => PacketAead) {
     limits: DEFAULT_SESSION_LIMITS,
     tun,
     udp,
-    mainBell: new Doorbell(slab, plan.mainBellAt, () => {}),
+    mainBell: new Doorbell(slab, plan.mainBellAt, null),
     slabAddress: 0,
     sendMessagesMax: 64,
     tunOffload: { tcp: true, udp: true },

@@ -3,6 +3,7 @@
  * kernel has coalesced (UDP_GRO), one `sendmsg` sends a run that the kernel cuts (UDP_SEGMENT).
  * What a failed send means and how it is repeated is the lane's business, not this file's.
  */
+import { DOUBLE_ZERO } from "../src/base/double_zero.ts";
 import { Errno } from "../src/base/errno.ts";
 import { CLOCK_REALTIME } from "./clock.ts";
 import { Cmsghdr, cmsgSpace, In6Pktinfo, InPktinfo, Msghdr } from "./layout.ts";
@@ -71,7 +72,7 @@ export class UdpSocketPair {
   /** After `receive`: the TOS or traffic class byte of the outer header. */
   tos = 0;
   /** After `receive`: for how many milliseconds it has stood in the socket's queue. */
-  queuedMs = 0;
+  queuedMs = DOUBLE_ZERO;
 
   readonly #recvmsg = libc().recvmsg_at;
   readonly #sendmsg = libc().sendmsg_at;

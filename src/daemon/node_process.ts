@@ -162,7 +162,7 @@ export class NodeProcess implements ConfigurationTarget {
     this.#slab = createSlab(this.#rehearsals.at(-1)!.byteLength);
     const memory = new FfiMemory(this.#slab);
     guardKeys(memory, this.#plan);
-    this.#mainBell = new Doorbell(this.#slab, this.#plan.mainBellAt, () => {});
+    this.#mainBell = new Doorbell(this.#slab, this.#plan.mainBellAt, null);
     this.#udp = new UdpSocketPair(
       memory,
       this.#plan.mainScratchAt + MAIN_SCRATCH_SYSCALLS,
@@ -302,7 +302,7 @@ export class NodeProcess implements ConfigurationTarget {
       random: systemRandom,
       clock: systemClock,
       laneBells: this.#plan.lanes.map(({ bellAt }, lane) =>
-        new Doorbell(this.#slab, bellAt, () => this.#laneSignals[lane].signal())
+        new Doorbell(this.#slab, bellAt, this.#laneSignals[lane])
       ),
       openSockets: ({ listenPort, fwmark }) => {
         this.#sockets.set(listenPort, fwmark);

@@ -19,7 +19,7 @@
  */
 import { alignUp, CACHE_LINE_BYTES } from "../base/align.ts";
 import { invariant } from "../base/invariant.ts";
-import { Doorbell, DOORBELL_BYTES } from "../memory/doorbell.ts";
+import { Doorbell, DOORBELL_BYTES, type Signal } from "../memory/doorbell.ts";
 import { Ring, ringBytes } from "../memory/ring.ts";
 import type { RegionAllocator, Slab } from "../memory/slab.ts";
 import { copyEndpoint, ENDPOINT_BYTES } from "../tables/endpoint.ts";
@@ -70,7 +70,7 @@ export interface HandoverLane {
   readonly plan: HandoverPlan;
   readonly bellAt: number;
   /** Ends the sleep of that lane. */
-  readonly signal: () => void;
+  readonly signal: Signal;
 }
 
 /** The rings and bells towards one other lane. */

@@ -6,6 +6,7 @@
  * names the prefixes that the stack serves; it is a table of allowed IPs with `Divert` values in the
  * place of peers, so the longest prefix decides, and a part of what is diverted can be excepted.
  */
+import { DOUBLE_ZERO } from "../base/double_zero.ts";
 import { DropReason } from "../base/drop_reason.ts";
 import { InboundItem } from "../netstack/inbound.ts";
 import type { GroCoalescer, GroSink } from "../offload/gro_coalesce.ts";
@@ -25,7 +26,7 @@ export const Divert = { Tun: 0, Stack: 1 } as const;
 /** The sink of one lane's coalescer; see the module's text. */
 export class InboundSink implements GroSink {
   /** When the batch that is being delivered was received. */
-  arrivedMs = 0;
+  arrivedMs = DOUBLE_ZERO;
   readonly #context: LaneContext;
   readonly #gro: GroCoalescer;
   readonly #tun: TunOutput | null;

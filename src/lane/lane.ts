@@ -22,7 +22,7 @@ import type { Slab } from "../memory/slab.ts";
 import { BatchKind, BatchWord } from "./batch.ts";
 import { LaneCounter } from "./counters.ts";
 import type { CryptoStage } from "./encryptor.ts";
-import { LaneContext } from "./lane_context.ts";
+import { LaneContext, type StageDrain } from "./lane_context.ts";
 import { InboundSink } from "./inbound_sink.ts";
 import { type Handover, HandoverKind } from "./handover.ts";
 import { type SessionLimits, TUN_READ_BYTES, UNIT_PACKETS } from "./limits.ts";
@@ -88,20 +88,26 @@ export interface LaneOptions {
   };
 }
 
+/** What drives a lane, and has its ports. */
+export interface LaneDriver {
+  /** Main has put new UDP sockets into the lane's block. */
+  onSocketsChanged(): void;
+  /** Main has written another config for the stack. */
+  onStackChanged(): void;
+  /** Main wants a snapshot of the forwarded flows. */
+  onFlowsWanted(): void;
+}
+
 /** One lane; see the module's text. */
-export class Lane {
+export class Lane implements StageDrain {
   readonly context: LaneContext;
   readonly channels: LaneChannels;
   /** Ports that have something to read, as bits of `Ready`; the driver sets them. */
   ready = 0;
   /** Set when main has asked the lane to stop. */
   isStopping = false;
-  /** Called when main has put new UDP sockets into the lane's block. */
-  onSocketsChanged: () => void = () => {};
-  /** Called when main has written another config for the stack. */
-  onStackChanged: () => void = () => {};
-  /** Called when main wants a snapshot of the forwarded flows. */
-  onFlowsWanted: () => void = () => {};
+  /** Who does what main asks for outside of the lane. */
+  driver: LaneDriver | null = null;
   /** Sockets of the host that forward to and from the stack. */
   hostWork: HostWork | null = null;
 
@@ -134,7 +140,7 @@ export class Lane {
       options.kernel,
       options.limits,
     );
-    this.context.onSubmitted = () => this.#drainStage();
+    this.context.drain = this;
     const gro = this.#makeGro(options, lanePlan.scratchAt + LANE_SCRATCH_GRO);
     const policy = new PacketPolicy(this.context);
     this.#policy = policy;
@@ -152,7 +158,7 @@ export class Lane {
       options.udp,
       lanePlan.scratchAt + LANE_SCRATCH_ENDPOINT,
       options.sendMessagesMax > 1,
-      (batch) => send.release(batch),
+      send,
       () => this.#notice(LaneNotice.SendFallback),
     );
     this.#outbound = new Outbound(
@@ -169,7 +175,7 @@ export class Lane {
       options.udp,
       gro,
       sink,
-      (peer, endpointAt) => this.#transmitter.roamTo(peer, endpointAt),
+      this.#transmitter,
       this.#handover,
     );
   }
@@ -206,7 +212,7 @@ export class Lane {
   /** Does one round of work; whether there may be more to do at once. */
   turn(nowMs: number): boolean {
     this.#beginTurn(nowMs);
-    this.#obey();
+    if (this.channels.word(LaneWord.Commands) !== 0) this.#obey();
     this.#takeCommands();
     const received = this.#receiveSome();
     const moved = this.hostWork?.poll(nowMs) ?? false;
@@ -299,12 +305,13 @@ export class Lane {
     this.#handover?.beginTurn();
     this.context.announceEpoch();
     this.#policy.beginTurn();
-    this.#drainStage();
+    this.drainStage();
     if (this.#transmitter.isBlocked) this.#transmitter.retry();
     this.#outbound.beginTurn();
   }
 
-  #drainStage(): void {
+  /** Takes what the stage has completed: sealed batches to the socket, opened ones to the coalescer. */
+  drainStage(): void {
     for (;;) {
       const batch = this.context.takeCompleted();
       if (batch < 0) return;
@@ -453,20 +460,19 @@ export class Lane {
   /** Does what main asks of the lane itself, whatever else is stuck. */
   #obey(): void {
     const { channels } = this;
-    if (channels.word(LaneWord.Commands) === 0) return;
     const bits = channels.takeRequests();
     if ((bits & LaneCommand.Beat) !== 0 && !this.context.isStageStuck()) {
       channels.setWord(LaneWord.BeatAnswer, channels.word(LaneWord.Beat));
     }
     if ((bits & LaneCommand.Sockets) !== 0) {
       const generation = channels.word(LaneWord.SocketGeneration);
-      this.onSocketsChanged();
+      this.driver?.onSocketsChanged();
       channels.setWord(LaneWord.SocketGenerationInUse, generation);
       this.#notice(LaneNotice.Sockets);
     }
-    if ((bits & LaneCommand.Stack) !== 0) this.onStackChanged();
+    if ((bits & LaneCommand.Stack) !== 0) this.driver?.onStackChanged();
     if ((bits & LaneCommand.Flows) !== 0) {
-      this.onFlowsWanted();
+      this.driver?.onFlowsWanted();
       this.#notice(LaneNotice.Flows);
     }
     if ((bits & LaneCommand.ForgetKeys) !== 0) this.context.stage.forgetKeys();

@@ -1,4 +1,5 @@
 /** What the parts of a lane have in common. */
+import { DOUBLE_ZERO } from "../base/double_zero.ts";
 import type { ChecksumKernel } from "../wire/checksum_kernel.ts";
 import type { Slab } from "../memory/slab.ts";
 import { PeerEvent, PeerField, type PeerTable, PeerWord } from "../tables/peer_table.ts";
@@ -7,16 +8,25 @@ import type { CryptoStage } from "./encryptor.ts";
 import type { SessionLimits } from "./limits.ts";
 import type { LaneChannels, SharedTables } from "./shared_state.ts";
 
+/**
+ * Who takes batches from the stage. An object and not a function, as other parts of a lane are to each
+ * other: compiled code knows a method of a class, but only one of the closures that a lane and its
+ * rehearsal have made at the same place.
+ */
+export interface StageDrain {
+  drainStage(): void;
+}
+
 /** The handles of one lane; `nowMs` is set once per turn. */
 export class LaneContext {
   readonly peers: PeerTable;
   readonly keypairs: KeypairTable;
   /** CLOCK_BOOTTIME at the start of the turn. */
-  nowMs = 0;
+  nowMs = DOUBLE_ZERO;
   /** Set when main has to be woken at the end of the turn. */
   mainHasMail = false;
-  /** Called after each submission: takes what the stage has completed. */
-  onSubmitted: () => void = () => {};
+  /** Takes what the stage has completed, after each submission. */
+  drain: StageDrain | null = null;
   /** Epochs of the batches in the stage, oldest first: a circular queue. */
   readonly #epochs: Int32Array;
   /** The epoch that was current when the turn began. */
@@ -50,7 +60,7 @@ export class LaneContext {
     this.#epochs[this.#epochHead] = this.#turnEpoch;
     this.#epochHead = (this.#epochHead + 1) % this.#epochs.length;
     this.stage.submit(batch);
-    this.onSubmitted();
+    this.drain?.drainStage();
   }
 
   /** The next batch that the stage has completed, or -1. */

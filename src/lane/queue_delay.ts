@@ -16,6 +16,8 @@
  * lane that has just begun or gets little of its core, they are the RFC's own 5 and 100 ms.
  */
 
+import { DOUBLE_ZERO } from "../base/double_zero.ts";
+
 /** What may stand in the queue: two sends of the largest size, less than which nobody can do with. */
 export const QUEUE_BYTES = 130_000;
 /** How long anything may wait at most, and at least before it is too long. */
@@ -33,16 +35,20 @@ export const QUEUE_COUNT_MAX = 16;
 /** The state of one queue; see the module's text. Times are milliseconds of one clock. */
 export class QueueDelay {
   /** How long anything may wait at the rate of now. */
-  targetMs = QUEUE_TARGET_MS_MAX;
+  targetMs = DOUBLE_ZERO;
   /** When the delay will have been above the target for an interval; 0 while it is below. */
-  #dueMs = 0;
+  #dueMs = DOUBLE_ZERO;
   #isTelling = false;
-  #nextMs = 0;
+  #nextMs = DOUBLE_ZERO;
   #count = 0;
   #lastCount = 0;
   /** Since when bytes are counted for the rate, and how many have come. */
-  #countedMs = 0;
+  #countedMs = DOUBLE_ZERO;
   #bytes = 0;
+
+  constructor() {
+    this.targetMs = QUEUE_TARGET_MS_MAX;
+  }
 
   /** For how long a queue has to stand. */
   get intervalMs(): number {

@@ -47,6 +47,7 @@ import { RECEIVE_MESSAGES_MAX } from "./limits.ts";
 import type { UdpPort } from "./ports.ts";
 import { QueueDelay } from "./queue_delay.ts";
 import { HANDSHAKE_ENDPOINT, HANDSHAKE_LENGTH, HANDSHAKE_MESSAGE } from "./shared_state.ts";
+import type { Transmitter } from "./transmit.ts";
 
 const RECEIVE_CAPACITY = 65_536;
 /** Shorter packets are acknowledgments, echoes and the like: they never stand for a queue. */
@@ -94,7 +95,7 @@ export class ReceiveBatches {
     public port: UdpPort,
     gro: GroCoalescer,
     sink: InboundSink,
-    readonly roamTo: (peer: number, endpointAt: number) => void,
+    readonly transmitter: Transmitter,
     /** The other lanes, null where there are none. */
     readonly handover: Handover | null,
   ) {
@@ -379,7 +380,7 @@ export class ReceiveBatches {
   #finishPeer(batch: number): void {
     if (this.#peer < 0) return;
     this.#context.noteReceived(this.#peer, this.#peerBytes, this.#peerHasData);
-    this.roamTo(this.#peer, this.#batches.at(batch) + BATCH_ENDPOINT);
+    this.transmitter.roamTo(this.#peer, this.#batches.at(batch) + BATCH_ENDPOINT);
     this.#peer = -1;
     this.#peerBytes = 0;
     this.#peerHasData = false;

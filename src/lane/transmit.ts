@@ -21,6 +21,7 @@ import { type BatchTable, BatchWord } from "./batch.ts";
 import { LaneCounter } from "./counters.ts";
 import type { LaneContext } from "./lane_context.ts";
 import type { UdpPort } from "./ports.ts";
+import type { SendBatches } from "./send_batches.ts";
 
 const RETRY_COALESCING_MS = 600_000;
 const NO_BUFFER_RETRIES_MAX = 100;
@@ -42,13 +43,13 @@ export class Transmitter {
   readonly #singleFromBytes: Int32Array;
   readonly #singleUntilMs: Float64Array;
 
-  /** `endpointAt` is a scratch place for one endpoint record. */
+  /** `endpointAt` is a scratch place for one endpoint record; `owner` gets batches back. */
   constructor(
     context: LaneContext,
     public port: UdpPort,
     endpointAt: number,
     canSendRuns: boolean,
-    readonly release: (batch: number) => void,
+    readonly owner: SendBatches,
     readonly onRunsOff: () => void,
   ) {
     this.#context = context;
@@ -102,7 +103,7 @@ export class Transmitter {
       batches.setWord(batch, BatchWord.Sent, sent);
     }
     this.#learn(batch, peer);
-    this.release(batch);
+    this.owner.release(batch);
     return true;
   }
 

@@ -3,6 +3,7 @@
  * WireGuard sends it. They seem to come from the unreachable address itself, because an address of
  * this host would be refused as a martian source on the way in. At most `PER_SECOND` are sent.
  */
+import { DOUBLE_ZERO } from "../base/double_zero.ts";
 import type { SuperPacket } from "../offload/super_packet.ts";
 import { ICMP_ERROR_BYTES_MAX, writeUnreachable } from "../wire/icmp.ts";
 import { LaneCounter } from "./counters.ts";
@@ -17,7 +18,7 @@ export class Unreachables {
   readonly #sink: InboundSink;
   readonly #packetAt: number;
   readonly #joinAt: number;
-  #windowStartMs = 0;
+  #windowStartMs = DOUBLE_ZERO;
   #sentInWindow = 0;
 
   /**

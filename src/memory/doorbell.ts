@@ -13,13 +13,18 @@ const ASLEEP = 1;
 /** Bytes of slab for the word of one doorbell: a cache line. */
 export const DOORBELL_BYTES = 64;
 
-/** One worker's handle; `signal` makes the owner's sleep end (an eventfd, or nothing when inline). */
+/** What ends a sleep in the kernel: an eventfd. An object, so that all bells share one call target. */
+export interface Signal {
+  signal(): void;
+}
+
+/** One worker's handle; `signal` makes the owner's sleep end, null where the owner never sleeps. */
 export class Doorbell {
   readonly #i32: Int32Array;
   readonly #word: number;
-  readonly #signal: () => void;
+  readonly #signal: Signal | null;
 
-  constructor(slab: Slab, at: number, signal: () => void) {
+  constructor(slab: Slab, at: number, signal: Signal | null) {
     this.#i32 = slab.i32;
     this.#word = at >> 2;
     this.#signal = signal;
@@ -42,6 +47,7 @@ export class Doorbell {
 
   /** Other side: wakes the owner if it sleeps. */
   ring(): void {
-    if (Atomics.compareExchange(this.#i32, this.#word, ASLEEP, AWAKE) === ASLEEP) this.#signal();
+    if (Atomics.compareExchange(this.#i32, this.#word, ASLEEP, AWAKE) !== ASLEEP) return;
+    this.#signal?.signal();
   }
 }

@@ -88,7 +88,6 @@ export class InlineNode {
     this.slab = createSlab(this.plan.byteLength);
     this.#clock = options.clock;
     const limits = options.limits ?? DEFAULT_SESSION_LIMITS;
-    const nobodySleeps = () => {};
     const udp = options.makeUdp(this.slab);
     const kernel = options.makeKernel(this.slab);
     const port = this.#makeStack(options, kernel);
@@ -103,7 +102,7 @@ export class InlineNode {
       crypto: options.crypto,
       random: options.random,
       clock: options.clock,
-      laneBells: [new Doorbell(this.slab, this.plan.lanes[0].bellAt, nobodySleeps)],
+      laneBells: [new Doorbell(this.slab, this.plan.lanes[0].bellAt, null)],
       openSockets: () => {},
       log: options.log ?? (() => {}),
       onLaneNotice: () => {},
@@ -177,7 +176,7 @@ export class InlineNode {
       tun: options.makeTun?.(slab),
       stack: port,
       udp,
-      mainBell: new Doorbell(slab, plan.mainBellAt, () => {}),
+      mainBell: new Doorbell(slab, plan.mainBellAt, null),
       slabAddress: 0,
       sendMessagesMax: options.sendMessagesMax ?? 64,
       tunOffload: options.tunOffload ?? { tcp: true, udp: true },

@@ -7,7 +7,7 @@ import { instantiateKernels } from "../kernels/kernels.ts";
 import { Encryptor, serveBatch } from "../lane/encryptor.ts";
 import { EncryptorState } from "../lane/encryptor_state.ts";
 import { LaneChannels, LaneWord, type SharedPlan, SharedTables } from "../lane/shared_state.ts";
-import { Doorbell } from "../memory/doorbell.ts";
+import { Doorbell, type Signal } from "../memory/doorbell.ts";
 import { attachSlab, type Slab } from "../memory/slab.ts";
 import { TicketQueue } from "../memory/ticket_queue.ts";
 import { makeFault } from "./faults.ts";
@@ -26,8 +26,8 @@ class Desk {
     lane: number,
     encryptor: number,
     aead: PacketAead,
-    signal: () => void,
-    signalLane: () => void,
+    signal: Signal,
+    signalLane: Signal,
   ) {
     const lanePlan = plan.lanes[lane];
     const { batches } = new LaneChannels(slab, plan, lanePlan);
@@ -62,7 +62,7 @@ export function runEncryptor(start: EncryptorStart, post: (message: WorkerMessag
   const kernels = instantiateKernels(start.memory);
   const { aead } = selectPacketAead(slab, kernels, plan.aeadScratchAt);
   const laneSignal = new EventFd(start.laneBellFd), ownSignal = new EventFd(start.encryptorBellFd);
-  const signals = [() => ownSignal.signal(), () => laneSignal.signal()] as const;
+  const signals = [ownSignal, laneSignal] as const;
   const desk = new Desk(slab, start.plan, lane, encryptor, aead, ...signals);
   const rehearsal = new Desk(slab, start.rehearsal, 0, encryptor, aead, ...signals);
   const channels = new LaneChannels(slab, start.plan, start.plan.lanes[lane]);

@@ -18,49 +18,47 @@ import { SystemCallError } from "../../ffi/error.ts";
 import { openEventFd } from "../../ffi/eventfd.ts";
 import type { FfiMemory } from "../../ffi/memory.ts";
 import { releasePages } from "../../ffi/pages.ts";
-import { systemRandom } from "../../ffi/random.ts";
-import { internetAddress } from "../../ffi/socket.ts";
 import { TunQueue } from "../../ffi/tun.ts";
 import { closeUdpSockets, openUdpSockets, type UdpSockets } from "../../ffi/udp_open.ts";
 import { openDatagramPair } from "../../ffi/unix_datagram.ts";
 import { TUN_READ_BYTES } from "../lane/limits.ts";
-import { LaneChannels, LaneWord, type SharedPlan, SharedTables } from "../lane/shared_state.ts";
+import { LaneChannels, LaneWord, type SharedPlan } from "../lane/shared_state.ts";
 import type { Slab } from "../memory/slab.ts";
 import { ticketQueueBytes } from "../memory/ticket_queue.ts";
-import { AllowedIps } from "../tables/allowed_ips.ts";
-import { AF_INET, ENDPOINT_BYTES, ENDPOINT_SOCKADDR_LENGTH } from "../tables/endpoint.ts";
-import {
-  KEYPAIR_RECEIVE_KEY,
-  KEYPAIR_SEND_KEY,
-  KeypairField,
-  KeypairWord,
-} from "../tables/keypair_table.ts";
-import { PeerWord } from "../tables/peer_table.ts";
+import { AF_INET, ENDPOINT_BYTES } from "../tables/endpoint.ts";
 import type { LaneStart } from "./messages.ts";
-import { REHEARSAL_PREFIXES, writeRehearsalPackets } from "./rehearsal_packets.ts";
-import { REHEARSAL_PREFIX_NODES } from "./rehearsal_plan.ts";
+import { type RehearsalPackets, writeRehearsalPackets } from "./rehearsal_packets.ts";
+import { RehearsalPeer } from "./rehearsal_peer.ts";
+import { REHEARSAL_SCENES_BYTES, RehearsalScenes } from "./rehearsal_scenes.ts";
 
-/** Packets after which V8 has optimised what they go through: it counts some 3,000 calls of each function. */
-const PACKETS = 20_000;
+/**
+ * Packets after which V8 has optimised what they go through. It counts some 3,000 calls of each
+ * function, and those of a small one only when its callers, which contain its code until then, have
+ * been optimised without it.
+ */
+const PACKETS = 36_000;
 /**
  * The rehearsal takes at most this long, and ends when nothing has come back for so long: encryptors
  * may begin to run after their lane.
  */
-const TOTAL_MS = 3000;
+const TOTAL_MS = 4000;
 const STALL_MS = 500;
 /** Packets that are in the tunnel at most: encryptors beside the lane work while it plays on. */
 const IN_TUNNEL_MAX = 8;
+/** A scene comes with every so many packets, and several packets at once. */
+const SCENE_PACKETS = 31;
+const BURST_PACKETS = 43;
 /** How long the lane is away from its ports at a time. */
 const SLICE_MS = 0.5;
 const MTU = 1420;
-const KEY_BYTES = 32;
-const PEER = 0;
 const SOCKET_BUFFER_BYTES = 512 * 1024;
 
 /** A lane's loop, as the rehearsal drives it. */
 export interface RehearsedLoop {
   /** One wait of at most `waitMsMax` and one turn. */
   round(waitMsMax: number): void;
+  /** Whether it would sleep now until something comes. */
+  readonly isAtRest: boolean;
   /** Whether no batch is in the hands of encryptors. */
   readonly isIdle: boolean;
   /** Closes what the loop itself has opened. */
@@ -79,11 +77,11 @@ export class LaneRehearsal {
   readonly #memory: FfiMemory;
   readonly #plan: SharedPlan;
   readonly #loop: RehearsedLoop;
+  readonly #scenes: RehearsalScenes;
   /** What has to be closed again. */
   readonly #opened: DisposableStack;
   readonly #farEnd: TunQueue;
-  /** Iovecs of the packets that are played by turns. */
-  readonly #packets: readonly number[];
+  readonly #packets: RehearsalPackets;
   readonly #startedMs = systemClock.nowMs();
   #heardMs = this.#startedMs;
   /** Nothing more is played, but encryptors still have what was. */
@@ -112,12 +110,27 @@ export class LaneRehearsal {
     opened.adopt(farFd, closeFd);
     const bellFd = opened.adopt(openEventFd(), closeFd);
     this.#farEnd = new TunQueue(memory, farFd, vnetHeaders);
+    const endpointAt = plan.mainScratchAt;
+    const peer = new RehearsalPeer(slab, plan, endpointAt, udp.port);
+    writeLaneBlock(slab, plan, udp);
+    const scratchAt = endpointAt + ENDPOINT_BYTES;
+    const { limits } = start;
+    this.#scenes = new RehearsalScenes({
+      slab,
+      memory,
+      plan,
+      limits,
+      peer,
+      udp,
+      bellFd,
+      scratchAt,
+      sendStray: () => this.#farEnd.writev(this.#packets.stray, 1),
+    });
     this.#packets = writeRehearsalPackets(
       slab,
-      plan.mainScratchAt + ENDPOINT_BYTES,
+      scratchAt + REHEARSAL_SCENES_BYTES,
       memory.addressNumber,
     );
-    installPeer(slab, plan, udp);
     this.#loop = makeLoop({
       ...start,
       lane: 0,
@@ -136,8 +149,8 @@ export class LaneRehearsal {
     while (!this.isOver && nowMs - beganMs < SLICE_MS) {
       const heardBefore = this.heard;
       const maySend = !this.#isEnding && this.sent - this.heard < IN_TUNNEL_MAX;
-      if (maySend) this.#sendOne();
-      this.#loop.round(0);
+      if (maySend) this.#send();
+      else this.#rest();
       nowMs = systemClock.nowMs();
       this.#hear(nowMs);
       const playedMs = nowMs - this.#startedMs;
@@ -149,8 +162,29 @@ export class LaneRehearsal {
     }
   }
 
+  /** Plays a packet, now and then several at once, and now and then within a scene. */
+  #send(): void {
+    const { sent } = this;
+    const hasScene = sent % SCENE_PACKETS === 0;
+    if (hasScene) this.#scenes.begin();
+    this.#sendOne();
+    if (sent % BURST_PACKETS === 0) {
+      while (this.sent - this.heard < IN_TUNNEL_MAX) {
+        this.#sendOne();
+      }
+    }
+    this.#rest();
+    if (hasScene) this.#scenes.end();
+  }
+
+  /** Lets the loop go on until it would sleep, as it does with a packet that comes alone. */
+  #rest(): void {
+    do this.#loop.round(0); while (!this.#loop.isAtRest);
+  }
+
   #sendOne(): void {
-    this.#farEnd.writev(this.#packets[this.sent++ % this.#packets.length], 1);
+    const { routed } = this.#packets;
+    this.#farEnd.writev(routed[this.sent++ % routed.length], 1);
   }
 
   /** Takes what has come out of the tunnel. */
@@ -182,30 +216,8 @@ export class LaneRehearsal {
   }
 }
 
-/** Writes the peer, its prefixes and its session, with which the lane speaks to itself. */
-function installPeer(slab: Slab, plan: SharedPlan, udp: UdpSockets): void {
-  const { peers, keypairs, epochs } = new SharedTables(slab, plan);
-  const { u8, u32 } = slab;
-  const allowedIps = new AllowedIps(slab, plan.allowedIpsAt, REHEARSAL_PREFIX_NODES, epochs);
-  for (const prefix of REHEARSAL_PREFIXES) allowedIps.insert(prefix, PEER);
-  allowedIps.commit();
-  const endpointAt = plan.mainScratchAt;
-  const address = internetAddress(new Uint8Array([127, 0, 0, 1]), udp.port);
-  u8.set(address, endpointAt);
-  u32[(endpointAt + ENDPOINT_SOCKADDR_LENGTH) >> 2] = address.length;
-  peers.tryWriteEndpoint(PEER, endpointAt);
-  keypairs.setWord(0, KeypairWord.Peer, PEER);
-  const key = systemRandom.fill(new Uint8Array(KEY_BYTES));
-  u8.set(key, keypairs.at(0) + KEYPAIR_SEND_KEY);
-  u8.set(key, keypairs.at(0) + KEYPAIR_RECEIVE_KEY);
-  keypairs.setField(0, KeypairField.CreatedMs, systemClock.nowMs());
-  const index = keypairs.indexOf(0, 1, 0);
-  keypairs.setWord(0, KeypairWord.RemoteIndex, index);
-  keypairs.setWord(0, KeypairWord.LocalIndex, index);
-  for (const word of [PeerWord.Previous, PeerWord.Next]) peers.setWord(PEER, word, -1);
-  // Its timers are nobody's: main is not to be told of them.
-  peers.setWord(PEER, PeerWord.Watch, 1);
-  peers.setWord(PEER, PeerWord.InUse, 1);
+/** What main tells a lane at its start. */
+function writeLaneBlock(slab: Slab, plan: SharedPlan, udp: UdpSockets): void {
   const channels = new LaneChannels(slab, plan, plan.lanes[0]);
   channels.setWord(LaneWord.Mtu, MTU);
   channels.setWord(LaneWord.Udp4Fd, udp.v4);

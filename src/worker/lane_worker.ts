@@ -12,7 +12,7 @@ import { type CryptoStage, Encryptor, InlineStage, WorkerStage } from "../lane/e
 import { EncryptorState } from "../lane/encryptor_state.ts";
 import { LaneCounters } from "../lane/counters.ts";
 import { Handover } from "../lane/handover.ts";
-import { Lane, Ready } from "../lane/lane.ts";
+import { Lane, type LaneDriver, Ready } from "../lane/lane.ts";
 import type { TunPort } from "../lane/ports.ts";
 import {
   LANE_SCRATCH_SYSCALLS,
@@ -71,7 +71,7 @@ export function makeParts(start: LaneStart): LaneParts {
 }
 
 /** The loop of a lane over the ports that its start message names. */
-export class LaneHost {
+export class LaneHost implements LaneDriver {
   readonly #start: LaneStart;
   readonly #parts: LaneParts;
   readonly #lane: Lane;
@@ -96,8 +96,7 @@ export class LaneHost {
     const bellFd = start.laneBellFds[start.lane];
     this.#bellSignal = new EventFd(bellFd);
     this.#tunFd = start.tunFds[start.lane] ?? -1;
-    this.#bell = new Doorbell(slab, plan.bellAt, () => this.#bellSignal.signal());
-    const mainSignal = new EventFd(start.mainBellFd);
+    this.#bell = new Doorbell(slab, plan.bellAt, this.#bellSignal);
     this.#stack = plan.stackBytes === 0 ? null : new LaneStack({
       slab,
       memory,
@@ -117,19 +116,17 @@ export class LaneHost {
       stack: this.#stack?.stack,
       udp: this.#makePort(),
       handover: makeHandover(start, slab),
-      mainBell: new Doorbell(slab, start.plan.mainBellAt, () => mainSignal.signal()),
+      mainBell: new Doorbell(slab, start.plan.mainBellAt, new EventFd(start.mainBellFd)),
       slabAddress: memory.addressNumber,
       sendMessagesMax: start.sendMessagesMax,
       tunOffload: start.tunOffload,
     });
-    this.#lane.onSocketsChanged = () => this.#changeSockets();
+    this.#lane.driver = this;
     this.#epoll.add(bellFd, EPOLLIN, Token.Bell);
-    this.#lane.onStackChanged = () => this.#stack?.configure();
-    this.#lane.onFlowsWanted = () => this.#stack?.writeFlows();
     if (this.#tunFd >= 0) this.#epoll.add(this.#tunFd, EPOLLIN, Token.Tun);
     this.#lane.hostWork = this.#stack;
     if (this.#stack !== null) this.#epoll.add(this.#stack.hostFd, EPOLLIN, Token.Host);
-    this.#changeSockets();
+    this.onSocketsChanged();
   }
 
   /** The lane's queue; where there are several, with a choice among them for what is written. */
@@ -184,6 +181,10 @@ export class LaneHost {
     aead?.forgetKeys();
   }
 
+  get isAtRest(): boolean {
+    return !this.#isBusy;
+  }
+
   /** Whether no batch is in the stage. */
   get isIdle(): boolean {
     return this.#lane.context.isStageEmpty;
@@ -199,7 +200,9 @@ export class LaneHost {
     this.#bell.willSleep();
     if (!this.#lane.prepareSleep()) return 0;
     this.#unwatchDeferred();
-    const dueMs = Math.min(waitMsMax, this.#lane.nextTimeoutMs() - systemClock.nowMs());
+    const dueAtMs = this.#lane.nextTimeoutMs();
+    const leftMs = dueAtMs === Infinity ? Infinity : dueAtMs - systemClock.nowMs();
+    const dueMs = Math.min(waitMsMax, leftMs);
     const waitMs = this.#lane.isSocketFull ? Math.min(dueMs, SOCKET_FULL_WAIT_MS) : dueMs;
     return waitMs === Infinity ? -1 : Math.max(0, Math.ceil(Math.min(waitMs, WAIT_MS_MAX)));
   }
@@ -264,7 +267,7 @@ export class LaneHost {
     }
   }
 
-  #changeSockets(): void {
+  onSocketsChanged(): void {
     const { channels } = this.#lane;
     if (this.#udp4Fd >= 0) this.#epoll.remove(this.#udp4Fd);
     if (this.#udp6Fd >= 0) this.#epoll.remove(this.#udp6Fd);
@@ -277,6 +280,14 @@ export class LaneHost {
     if (this.#udp6Fd >= 0) this.#epoll.add(this.#udp6Fd, EPOLLIN, Token.Udp6);
   }
 
+  onStackChanged(): void {
+    this.#stack?.configure();
+  }
+
+  onFlowsWanted(): void {
+    this.#stack?.writeFlows();
+  }
+
   #makePort(): UdpSocketPair {
     const scratchAt = this.#start.plan.lanes[this.#start.lane].scratchAt + LANE_SCRATCH_SYSCALLS;
     return new UdpSocketPair(this.#parts.memory, scratchAt, { v4: this.#udp4Fd, v6: this.#udp6Fd });
@@ -287,7 +298,7 @@ export class LaneHost {
 function makeHandover({ lane, plan, laneBellFds }: LaneStart, slab: Slab): Handover | undefined {
   const lanes = plan.lanes.flatMap(({ handover, bellAt }, number) => {
     const signal = new EventFd(laneBellFds[number]);
-    return handover === null ? [] : [{ plan: handover, bellAt, signal: () => signal.signal() }];
+    return handover === null ? [] : [{ plan: handover, bellAt, signal }];
   });
   return lanes.length === 0 ? undefined : new Handover(slab, lanes, lane);
 }
@@ -302,8 +313,7 @@ function makeStage(start: LaneStart, { slab, aead }: LaneParts): CryptoStage {
     return new InlineStage(new Encryptor(slab, batches, keypairs, aead), slots + 1);
   }
   const bells = plan.encryptors.map(({ bellAt }, i) => {
-    const signal = new EventFd(start.encryptorBellFds[i]);
-    return new Doorbell(slab, bellAt, () => signal.signal());
+    return new Doorbell(slab, bellAt, new EventFd(start.encryptorBellFds[i]));
   });
   const queue = new TicketQueue(slab, plan.ticketsAt, slots);
   const states = plan.encryptors.map((encryptor) => new EncryptorState(slab, encryptor));

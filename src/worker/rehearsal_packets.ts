@@ -23,6 +23,9 @@ import {
 const ADDRESS_4 = new Uint8Array([192, 0, 2, 1]);
 const ADDRESS_6 = new Uint8Array([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 
+/** ff02::2, whom a new interface asks for routers. */
+const ALL_ROUTERS_6 = new Uint8Array([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+
 /** What the peer of the rehearsal may send and gets. */
 export const REHEARSAL_PREFIXES = [
   { address: ADDRESS_4, bits: 32 },
@@ -47,21 +50,41 @@ const SHAPES: readonly Shape[] = [
   [6, IpProtocol.Tcp, 2 * SEGMENT_BYTES + 100, SEGMENT_BYTES],
 ];
 
-/** Writes the packets from `at` on; returns where the iovec of each stands. */
-export function writeRehearsalPackets(slab: Slab, at: number, slabAddress: number): number[] {
+/** Where the iovecs of the packets stand. */
+export interface RehearsalPackets {
+  /** Those that the peer takes, to be played by turns. */
+  readonly routed: readonly number[];
+  /** One that no peer takes, and that nobody is told of: it is to a multicast group. */
+  readonly stray: number;
+}
+
+/** Writes the packets from `at` on. */
+export function writeRehearsalPackets(
+  slab: Slab,
+  at: number,
+  slabAddress: number,
+): RehearsalPackets {
   const iovecs = new IovecWriter(slab, slabAddress);
-  let packetAt = at + alignUp(SHAPES.length * IOVEC_BYTES, CACHE_LINE_BYTES);
-  return SHAPES.map((shape, i) => {
-    const iovecAt = at + i * IOVEC_BYTES;
-    const bytes = writePacket(slab, packetAt, shape);
+  let iovecAt = at;
+  let packetAt = at + alignUp((SHAPES.length + 1) * IOVEC_BYTES, CACHE_LINE_BYTES);
+  const write = (shape: Shape, destination?: Uint8Array) => {
+    const bytes = writePacket(slab, packetAt, shape, destination);
     iovecs.write(iovecAt, packetAt, bytes);
     packetAt += alignUp(bytes, CACHE_LINE_BYTES);
-    return iovecAt;
-  });
+    iovecAt += IOVEC_BYTES;
+    return iovecAt - IOVEC_BYTES;
+  };
+  const routed = SHAPES.map((shape) => write(shape));
+  return { routed, stray: write([6, IpProtocol.Icmpv6, ICMP_ECHO_BYTES, 0], ALL_ROUTERS_6) };
 }
 
 /** Writes one packet behind its vnet header; the length of both. */
-function writePacket({ u8, view }: Slab, at: number, shape: Shape): number {
+function writePacket(
+  { u8, view }: Slab,
+  at: number,
+  shape: Shape,
+  destination?: Uint8Array,
+): number {
   const [version, protocol, payloadBytes, gsoSize] = shape;
   const ipAt = at + VNET_HEADER_BYTES;
   const ipBytes = version === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
@@ -70,7 +93,7 @@ function writePacket({ u8, view }: Slab, at: number, shape: Shape): number {
   else writeIpv6Header(view, ipAt, transportBytes, 0, protocol, 64);
   const address = version === 4 ? ADDRESS_4 : ADDRESS_6;
   u8.set(address, ipAt + sourceOffset(version));
-  u8.set(address, ipAt + destinationOffset(version));
+  u8.set(destination ?? address, ipAt + destinationOffset(version));
   if (version === 4) setIpv4Checksum(view, ipAt, ipBytes);
   const transportAt = ipAt + ipBytes;
   const pseudo = pseudoHeaderSum(view, ipAt, version, protocol, transportBytes);

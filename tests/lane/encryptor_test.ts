@@ -24,9 +24,9 @@ function workerFixture(options: FixtureOptions = {}) {
       const encryptorBell = new Doorbell(
         slab,
         lane.encryptors[0].bellAt,
-        () => isSubmitted = true,
+        { signal: () => isSubmitted = true },
       );
-      const laneBell = new Doorbell(slab, lane.bellAt, () => {});
+      const laneBell = new Doorbell(slab, lane.bellAt, null);
       encryptorBell.willSleep();
       serve = () => {
         isSubmitted = false;

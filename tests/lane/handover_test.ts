@@ -18,7 +18,7 @@ function makeEnds(count: number) {
   const lanes = wakes.map((_, lane) => ({
     plan: planHandover(regions, count)!,
     bellAt: regions.reserve(64),
-    signal: () => wakes[lane]++,
+    signal: { signal: () => wakes[lane]++ },
   }));
   const slab = createSlab(regions.byteLength);
   return { slab, wakes, lanes, ends: lanes.map((_, lane) => new Handover(slab, lanes, lane)) };
@@ -61,7 +61,7 @@ Deno.test("what lanes give to each other arrives whole and in order, as in plain
 
 Deno.test("a lane that sleeps is woken by what it is given, one that is awake is not", () => {
   const { slab, wakes, lanes, ends } = makeEnds(3);
-  const bell = new Doorbell(slab, lanes[1].bellAt, () => {});
+  const bell = new Doorbell(slab, lanes[1].bellAt, null);
   ends[0].pass(1, 10);
   assertEquals(wakes, [0, 0, 0]);
   bell.willSleep();

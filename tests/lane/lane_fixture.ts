@@ -220,7 +220,7 @@ export class LaneFixture {
         new NoblePacketAead(slab),
       )
     );
-    new Doorbell(slab, plan.mainBellAt, () => {}).willSleep();
+    new Doorbell(slab, plan.mainBellAt, null).willSleep();
     this.lanes = plan.lanes.map((_, lane) => this.#makeLane(lane, options));
     this.udp = this.udps[0];
     this.tun = this.tuns[0];
@@ -243,7 +243,7 @@ export class LaneFixture {
       stack: options.makeStack?.(slab, plan.lanes[lane].stackAt),
       udp: this.udps[lane],
       handover: plan.lanes.length === 1 ? undefined : this.#makeHandover(lane),
-      mainBell: new Doorbell(slab, plan.mainBellAt, () => this.rings++),
+      mainBell: new Doorbell(slab, plan.mainBellAt, { signal: () => this.rings++ }),
       slabAddress: 0,
       sendMessagesMax: options.sendMessagesMax ?? 64,
       tunOffload: { tcp: true, udp: true },
@@ -259,7 +259,7 @@ export class LaneFixture {
 
   #makeHandover(own: number): Handover {
     const lanes = this.plan.lanes.map(({ handover, bellAt }, lane) => {
-      return { plan: handover!, bellAt, signal: () => this.wakes[lane]++ };
+      return { plan: handover!, bellAt, signal: { signal: () => this.wakes[lane]++ } };
     });
     return new Handover(this.slab, lanes, own);
   }

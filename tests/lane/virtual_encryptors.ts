@@ -39,9 +39,11 @@ export class VirtualEncryptors {
     const lane = plan.lanes[0];
     this.#queue = new TicketQueue(slab, lane.ticketsAt, plan.batchSlots);
     for (const own of lane.encryptors) {
-      const bell: Doorbell = new Doorbell(slab, own.bellAt, () => {
-        this.wakeUps++;
-        worker.isAsleep = false;
+      const bell: Doorbell = new Doorbell(slab, own.bellAt, {
+        signal: () => {
+          this.wakeUps++;
+          worker.isAsleep = false;
+        },
       });
       const state = new EncryptorState(slab, own);
       const worker = { bell, state, isAsleep: true, hasHung: false, slot: -1, doneUs: 0 };

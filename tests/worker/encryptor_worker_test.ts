@@ -28,9 +28,7 @@ async function startLane(encryptors: number) {
       const lane = plan.lanes[0];
       return new WorkerStage(
         new TicketQueue(slab, lane.ticketsAt, plan.batchSlots),
-        lane.encryptors.map(({ bellAt }, i) =>
-          new Doorbell(slab, bellAt, () => signals[i].signal())
-        ),
+        lane.encryptors.map(({ bellAt }, i) => new Doorbell(slab, bellAt, signals[i])),
         lane.encryptors.map((plan) => new EncryptorState(slab, plan)),
       );
     },
@@ -60,11 +58,7 @@ async function startLane(encryptors: number) {
     .map((plan) => new EncryptorState(fixture.slab, plan));
   const epoll = new Epoll();
   epoll.add(laneSignal.fd, EPOLLIN, 0);
-  const bell = new Doorbell(
-    fixture.slab,
-    fixture.plan.lanes[0].bellAt,
-    () => laneSignal.signal(),
-  );
+  const bell = new Doorbell(fixture.slab, fixture.plan.lanes[0].bellAt, laneSignal);
 
   /** Runs the lane as its worker does, until the stage is empty and nothing is left to read. */
   const settle = () => {

@@ -2,14 +2,16 @@ import { assert, assertEquals } from "@std/assert";
 import { closeFd } from "../../ffi/descriptor.ts";
 import { SystemCallError } from "../../ffi/error.ts";
 import { EventFd, openEventFd } from "../../ffi/eventfd.ts";
+import { DropReason } from "../../src/base/drop_reason.ts";
 import { Errno } from "../../src/base/errno.ts";
 import { BATCH_ENDPOINT, BatchWord } from "../../src/lane/batch.ts";
+import { LaneCounter } from "../../src/lane/counters.ts";
 import { EncryptorState } from "../../src/lane/encryptor_state.ts";
 import { DEFAULT_SESSION_LIMITS } from "../../src/lane/limits.ts";
 import { LaneChannels, planShared, SharedTables } from "../../src/lane/shared_state.ts";
 import { createSlab, type Slab } from "../../src/memory/slab.ts";
 import { TicketQueue } from "../../src/memory/ticket_queue.ts";
-import { KEYPAIR_SEND_KEY } from "../../src/tables/keypair_table.ts";
+import { KEYPAIR_SEND_KEY, KeypairField } from "../../src/tables/keypair_table.ts";
 import { beginRehearsal, type LaneRehearsal } from "../../src/worker/lane_rehearsal.ts";
 import { LaneHost, type LaneParts, makeParts } from "../../src/worker/lane_worker.ts";
 import type { LaneStart } from "../../src/worker/messages.ts";
@@ -89,6 +91,27 @@ for (
   });
 }
 
+Deno.test("a rehearsal shows what a lane meets beside packets: sessions, handshakes, strays, forgeries", () => {
+  const { slab, rehearsal: place, start } = startOf();
+  const parts = makeParts(start);
+  const rehearsal = rehearse(start, slab, parts);
+  while (!rehearsal.isOver && rehearsal.heard < 1000) rehearsal.play();
+  const { counters, commands, events, handshakes } = new LaneChannels(slab, place, place.lanes[0]);
+  for (const reason of ["NoRoute", "ReceiverUnknown", "AuthenticationFailed"] as const) {
+    assert(counters.dropped(DropReason[reason]) > 0, reason);
+  }
+  for (const reason of ["NoKeypair", "MessageInvalid", "Replayed", "HandshakeQueueFull"] as const) {
+    assertEquals(counters.dropped(DropReason[reason]), 0, reason);
+  }
+  // A handshake is received and goes to main, a keepalive does not come out of the TUN.
+  const datagrams = counters.value(LaneCounter.UdpReceiveMessages);
+  assert(datagrams > counters.value(LaneCounter.TunWritePackets), `${datagrams} datagrams`);
+  const { keypairs } = new SharedTables(slab, place);
+  for (const slot of [0, 1]) assert(keypairs.field(slot, KeypairField.SendCounter) > 0);
+  assert(commands.isEmpty() && events.isEmpty() && handshakes.length === 0, "all is taken");
+  rehearsal.close();
+});
+
 Deno.test("a rehearsal that cannot begin leaves no descriptor open", () => {
   const { slab, start } = startOf();
   const parts = makeParts(start);
@@ -125,7 +148,12 @@ Deno.test({
     }));
     const parts = makeParts(beside);
     const rehearsal = rehearse(beside, slab, parts);
-    while (!rehearsal.isOver && rehearsal.heard < 600) rehearsal.play();
+    const pause = new Int32Array(new SharedArrayBuffer(4));
+    while (!rehearsal.isOver && rehearsal.heard < 600) {
+      rehearsal.play();
+      // Leaves the processor to them, as the lane does.
+      if (rehearsal.isWaiting) Atomics.wait(pause, 0, 0, 1);
+    }
     assert(rehearsal.heard >= 600, `${rehearsal.heard} of ${rehearsal.sent} packets came back`);
     rehearsal.close();
     const states = plan.lanes[0].encryptors.map((encryptor) => new EncryptorState(slab, encryptor));
