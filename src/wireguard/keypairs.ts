@@ -56,8 +56,11 @@ export class Keypairs {
   /** Slots from here on have never been used: untouched memory costs nothing. */
   #untouched = 0;
   #wipedCount = 0;
+  readonly #random: RandomSource;
+  /** How often a slot has been used, from a random number on that it gets with its first use. */
   readonly #generations: Uint16Array;
   readonly #indexes: Int32Array;
+  /** The peer of each slot, plus one; 0 when it is free. */
   readonly #owners: Int32Array;
   readonly #slotByIndex = new Map<number, number>();
   readonly #retired: Retired[] = [];
@@ -75,9 +78,9 @@ export class Keypairs {
     this.#epochs = epochs;
     this.#free = new Int32Array(table.capacity);
     this.#indexes = new Int32Array(table.capacity);
-    this.#owners = new Int32Array(table.capacity).fill(-1);
+    this.#owners = new Int32Array(table.capacity);
     this.#generations = new Uint16Array(table.capacity);
-    random.fill(new Uint8Array(this.#generations.buffer));
+    this.#random = random;
   }
 
   /** Whether slots wait until the lanes have let go of them. */
@@ -106,7 +109,7 @@ export class Keypairs {
       index = this.#table.indexOf(slot, ++this.#generations[slot], lane);
     }
     this.#indexes[slot] = index;
-    this.#owners[slot] = peer;
+    this.#owners[slot] = peer + 1;
     this.#slotByIndex.set(index, slot);
     return slot;
   }
@@ -123,7 +126,7 @@ export class Keypairs {
 
   /** The peer that a slot is reserved for or belongs to. */
   owner(slot: number): number {
-    return this.#owners[slot];
+    return this.#owners[slot] - 1;
   }
 
   /** Frees a slot that was reserved and never held a key. */
@@ -134,7 +137,7 @@ export class Keypairs {
 
   /** Makes a reserved slot a live keypair of its peer, as `Current` or as `Next`. */
   install(slot: number, session: Session, nowMs: number): void {
-    const peer = this.#owners[slot];
+    const peer = this.#owners[slot] - 1;
     const peers = this.#peers;
     this.#write(slot, session, nowMs);
     const current = peers.word(peer, PeerWord.Current);
@@ -211,7 +214,7 @@ export class Keypairs {
   /** Wipes every slot, whoever may be using it: the end of the process. */
   wipeAll(): void {
     for (let slot = 0; slot < this.#table.capacity; slot++) {
-      if (this.#owners[slot] >= 0) this.#table.wipe(slot);
+      if (this.#owners[slot] > 0) this.#table.wipe(slot);
     }
     this.#slotByIndex.clear();
   }
@@ -224,7 +227,7 @@ export class Keypairs {
     const { isInitiator } = session;
     table.wipe(slot);
     table.setWord(slot, KeypairWord.RemoteIndex, session.remoteIndex);
-    table.setWord(slot, KeypairWord.Peer, this.#owners[slot]);
+    table.setWord(slot, KeypairWord.Peer, this.owner(slot));
     table.setWord(slot, KeypairWord.IsInitiator, isInitiator ? 1 : 0);
     table.setField(slot, KeypairField.CreatedMs, nowMs);
     this.#slab.u8.set(isInitiator ? fromInitiator : fromResponder, at + KEYPAIR_SEND_KEY);
@@ -250,7 +253,7 @@ export class Keypairs {
   /** A used slot when enough of them are free that none comes back soon, else a new one. */
   #takeFree(): number {
     const isFull = this.#untouched === this.#table.capacity;
-    if (!isFull && this.#freeCount < REUSE_DISTANCE) return this.#untouched++;
+    if (!isFull && this.#freeCount < REUSE_DISTANCE) return this.#takeUntouched();
     if (this.#freeCount === 0) return -1;
     const slot = this.#free[this.#freeHead];
     this.#freeHead = (this.#freeHead + 1) % this.#free.length;
@@ -258,11 +261,18 @@ export class Keypairs {
     return slot;
   }
 
+  #takeUntouched(): number {
+    const slot = this.#untouched++;
+    const { buffer, BYTES_PER_ELEMENT } = this.#generations;
+    this.#random.fill(new Uint8Array(buffer, slot * BYTES_PER_ELEMENT, BYTES_PER_ELEMENT));
+    return slot;
+  }
+
   #makeFree(slot: number): void {
-    invariant(this.#owners[slot] >= 0, "a keypair slot is freed once");
+    invariant(this.#owners[slot] > 0, "a keypair slot is freed once");
     this.#table.wipe(slot);
     this.#wipedCount++;
-    this.#owners[slot] = -1;
+    this.#owners[slot] = 0;
     const tail = (this.#freeHead + this.#freeCount) % this.#free.length;
     this.#free[tail] = slot;
     this.#freeCount++;

@@ -10,14 +10,14 @@ export class TimerTable {
   readonly #deadlinesMs: Float64Array;
   /** Timer numbers, the earliest deadline first. */
   readonly #heap: Int32Array;
-  /** For each timer its place in the heap, -1 when it is not pending. */
+  /** For each timer its place in the heap, plus one; 0 when it is not pending. */
   readonly #places: Int32Array;
   #pending = 0;
 
   constructor(readonly capacity: number) {
     this.#deadlinesMs = new Float64Array(capacity);
     this.#heap = new Int32Array(capacity);
-    this.#places = new Int32Array(capacity).fill(-1);
+    this.#places = new Int32Array(capacity);
   }
 
   /** How many timers are pending. */
@@ -27,12 +27,12 @@ export class TimerTable {
 
   /** Whether a timer is pending. */
   isPending(timer: number): boolean {
-    return this.#places[timer] >= 0;
+    return this.#places[timer] > 0;
   }
 
   /** The deadline of a timer, Infinity when it is not pending. */
   deadlineMs(timer: number): number {
-    return this.#places[timer] >= 0 ? this.#deadlinesMs[timer] : Infinity;
+    return this.#places[timer] > 0 ? this.#deadlinesMs[timer] : Infinity;
   }
 
   /** The earliest deadline, Infinity when nothing is pending. */
@@ -42,26 +42,26 @@ export class TimerTable {
 
   /** Makes a timer pending, or moves it. */
   set(timer: number, deadlineMs: number): void {
-    let place = this.#places[timer];
+    let place = this.#places[timer] - 1;
     if (place < 0) {
       place = this.#pending++;
       this.#put(place, timer);
     }
     this.#deadlinesMs[timer] = deadlineMs;
     this.#rise(place);
-    this.#sink(this.#places[timer]);
+    this.#sink(this.#places[timer] - 1);
   }
 
   /** Makes a timer not pending. */
   clear(timer: number): void {
-    const place = this.#places[timer];
+    const place = this.#places[timer] - 1;
     if (place < 0) return;
-    this.#places[timer] = -1;
+    this.#places[timer] = 0;
     const last = this.#heap[--this.#pending];
     if (last === timer) return;
     this.#put(place, last);
     this.#rise(place);
-    this.#sink(this.#places[last]);
+    this.#sink(this.#places[last] - 1);
   }
 
   /** Takes the timer with the earliest deadline if that is not after `nowMs`; -1 for none. */
@@ -74,7 +74,7 @@ export class TimerTable {
 
   #put(place: number, timer: number): void {
     this.#heap[place] = timer;
-    this.#places[timer] = place;
+    this.#places[timer] = place + 1;
   }
 
   #isBefore(a: number, b: number): boolean {
