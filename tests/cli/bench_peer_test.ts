@@ -29,11 +29,7 @@ interface Scene {
 }
 
 async function startTunnel(net: Net): Promise<Scene> {
-  const [near, far] = [await net.namespace("near"), await net.namespace("far")];
-  await net.veth(
-    { namespace: near, name: "eth0", addresses: ["192.0.2.1/24"] },
-    { namespace: far, name: "eth0", addresses: ["192.0.2.2/24"] },
-  );
+  const [near, far] = await net.twoHosts();
   const [nearKey, farKey] = [newKeyPair(), newKeyPair()];
   const name = net.interfaceName();
   const nearFile = writeConfig(

@@ -22,11 +22,7 @@ class Scene {
   ) {}
 
   static async start(net: Net, more: string[] = []): Promise<Scene> {
-    const spaces = [await net.namespace("a"), await net.namespace("b")] as const;
-    await net.veth(
-      { namespace: spaces[0], name: "eth0", addresses: ["192.0.2.1/24"] },
-      { namespace: spaces[1], name: "eth0", addresses: ["192.0.2.2/24"] },
-    );
+    const spaces = await net.twoHosts();
     await net.ip(spaces[0], ["route add default via 192.0.2.2"]);
     const name = net.interfaceName();
     const head = [

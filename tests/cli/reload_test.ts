@@ -25,11 +25,7 @@ class Tunnel {
   ) {}
 
   static async start(net: Net): Promise<Tunnel> {
-    const spaces = [await net.namespace("a"), await net.namespace("b")] as const;
-    await net.veth(
-      { namespace: spaces[0], name: "eth0", addresses: ["192.0.2.1/24"] },
-      { namespace: spaces[1], name: "eth0", addresses: ["192.0.2.2/24"] },
-    );
+    const spaces = await net.twoHosts();
     const names = [net.interfaceName(), net.interfaceName()] as const;
     const keys = [newKeyPair(), newKeyPair()];
     const files = [0, 1].map((side) =>

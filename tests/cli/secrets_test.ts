@@ -94,11 +94,7 @@ for (const format of ["text", "json"]) {
     ...requires("root", "tun", "ip", "nsenter", "ping"),
     async fn() {
       await using net = new Net();
-      const spaces = [await net.namespace("a"), await net.namespace("b")];
-      await net.veth(
-        { namespace: spaces[0], name: "eth0", addresses: ["192.0.2.1/24"] },
-        { namespace: spaces[1], name: "eth0", addresses: ["192.0.2.2/24"] },
-      );
+      const spaces = await net.twoHosts();
       const names = [net.interfaceName(), net.interfaceName()];
       const keys = [newKeyPair(), newKeyPair()];
       const psk = newPresharedKey();

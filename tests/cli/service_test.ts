@@ -152,11 +152,7 @@ Deno.test({
   ...requires("root", "tun", "ip", "nsenter", "ping", "setpriv", "unshare", "mount", "systemctl"),
   async fn() {
     await using net = new Net();
-    const spaces = [await net.namespace("a"), await net.namespace("b")];
-    await net.veth(
-      { namespace: spaces[0], name: "eth0", addresses: ["192.0.2.1/24"] },
-      { namespace: spaces[1], name: "eth0", addresses: ["192.0.2.2/24"] },
-    );
+    const spaces = await net.twoHosts();
     const names = [net.interfaceName(), net.interfaceName()];
     const keys = [newKeyPair(), newKeyPair()];
     const texts = [0, 1].map((side) =>

@@ -12,11 +12,7 @@ const TOOLS = ["root", "tun", "ip", "nsenter", "ping", "wg"];
 
 /** Two tunnels that have spoken to each other; the first one calls its peer `phone`. */
 async function pair(net: Net): Promise<{ spaces: string[]; names: string[] }> {
-  const spaces = [await net.namespace("a"), await net.namespace("b")];
-  await net.veth(
-    { namespace: spaces[0], name: "eth0", addresses: ["192.0.2.1/24"] },
-    { namespace: spaces[1], name: "eth0", addresses: ["192.0.2.2/24"] },
-  );
+  const spaces = await net.twoHosts();
   const names = [net.interfaceName(), net.interfaceName()];
   const keys = [newKeyPair(), newKeyPair()];
   for (const side of [0, 1]) {

@@ -15,6 +15,7 @@ import {
 } from "../../src/forward/flow_snapshot.ts";
 import { createSlab } from "../../src/memory/slab.ts";
 import type { DeviceStatus, PeerStatus } from "../../src/wireguard/configuration.ts";
+import { peerStatus } from "./peer_status.ts";
 
 const at = (text: string) => parseAddress(text)!;
 
@@ -58,16 +59,9 @@ const FLOWS: FlowFacts[] = [
 ];
 
 function peer(first: number, ...prefixes: [string, number][]): PeerStatus {
-  return {
-    publicKey: new Uint8Array(32).fill(first),
-    presharedKey: new Uint8Array(32),
-    endpoint: null,
+  return peerStatus(first, {
     allowedIps: prefixes.map(([text, bits]) => ({ address: at(text), bits })),
-    lastHandshakeWallNs: 0n,
-    rxBytes: 0,
-    txBytes: 0,
-    keepaliveSeconds: 0,
-  } as PeerStatus;
+  });
 }
 
 const PEERS = [peer(1, ["10.0.0.0", 24]), peer(2, ["10.0.0.3", 32], ["fd00::", 64])];

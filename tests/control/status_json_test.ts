@@ -3,23 +3,9 @@ import { statusJson } from "../../src/control/status_json.ts";
 import { parsePrefix, parseSocketAddress } from "../../src/control/address_text.ts";
 import { formatKeyBase64 } from "../../src/control/key_text.ts";
 import { REPORT } from "./sample_report.ts";
-import type { PeerStatus } from "../../src/wireguard/configuration.ts";
+import { peerStatus } from "./peer_status.ts";
 
 const key = (byte: number) => new Uint8Array(32).fill(byte);
-
-function peer(number: number, more: Partial<PeerStatus> = {}): PeerStatus {
-  return {
-    publicKey: key(number),
-    presharedKey: key(0),
-    endpoint: null,
-    keepaliveSeconds: 0,
-    lastHandshakeWallNs: 0n,
-    rxBytes: 0,
-    txBytes: 0,
-    allowedIps: [],
-    ...more,
-  };
-}
 
 Deno.test("a status is numbers and texts, without secrets, the latest handshake first", () => {
   const status = {
@@ -27,8 +13,8 @@ Deno.test("a status is numbers and texts, without secrets, the latest handshake 
     listenPort: 51820,
     fwmark: 4660,
     peers: [
-      peer(2),
-      peer(3, {
+      peerStatus(2),
+      peerStatus(3, {
         presharedKey: key(9),
         endpoint: parseSocketAddress("[2001:db8::1]:7")!,
         keepaliveSeconds: 25,
@@ -88,7 +74,7 @@ Deno.test("a device without a key has none to show", () => {
 });
 
 Deno.test("a process of ours tells of its data plane, its rates and friendly names", () => {
-  const peers = [peer(7), peer(8), peer(9)];
+  const peers = [peerStatus(7), peerStatus(8), peerStatus(9)];
   const status = { privateKey: null, listenPort: 0, fwmark: 0, peers };
   const json = JSON.parse(JSON.stringify(statusJson("wg0", status, null, REPORT)));
   assertEquals(json.node, {

@@ -7,33 +7,19 @@ import {
   formatStatus,
 } from "../../src/control/status_text.ts";
 import { REPORT } from "./sample_report.ts";
-import type { DeviceStatus, PeerStatus } from "../../src/wireguard/configuration.ts";
+import type { DeviceStatus } from "../../src/wireguard/configuration.ts";
+import { peerStatus } from "./peer_status.ts";
 
 const NOW = 1_700_000_000_500_000_000n;
 const SECOND = 1_000_000_000n;
-
-function peer(fields: Partial<PeerStatus>): PeerStatus {
-  return {
-    publicKey: new Uint8Array(32).fill(1),
-    presharedKey: new Uint8Array(32),
-    endpoint: null,
-    keepaliveSeconds: 0,
-    lastHandshakeWallNs: 0n,
-    rxBytes: 0,
-    txBytes: 0,
-    allowedIps: [],
-    ...fields,
-  };
-}
 
 const STATUS: DeviceStatus = {
   privateKey: new Uint8Array(32).fill(2),
   listenPort: 51820,
   fwmark: 0xca6c,
   peers: [
-    peer({ publicKey: new Uint8Array(32).fill(7) }),
-    peer({
-      publicKey: new Uint8Array(32).fill(8),
+    peerStatus(7),
+    peerStatus(8, {
       presharedKey: new Uint8Array(32).fill(3),
       endpoint: { address: Uint8Array.of(192, 0, 2, 1), port: 51821 },
       keepaliveSeconds: 25,
@@ -86,7 +72,7 @@ Deno.test("a device without anything is its name", () => {
 
 Deno.test("peers stand in the order of their latest handshake, the others behind them", () => {
   const peers = [0n, 5n, 9n, 0n, 7n].map((time, i) =>
-    peer({ lastHandshakeWallNs: time * SECOND, keepaliveSeconds: i })
+    peerStatus(1, { lastHandshakeWallNs: time * SECOND, keepaliveSeconds: i })
   );
   assertEquals(byLatestHandshake(peers).map((peer) => peer.keepaliveSeconds), [2, 4, 1, 0, 3]);
 });

@@ -14,6 +14,7 @@ import {
   type DeviceChange,
   type DeviceStatus,
 } from "../../src/wireguard/configuration.ts";
+import { peerStatus } from "./peer_status.ts";
 
 /** Speaks `text` to a session over `target` and returns the answer. */
 function talk(target: Partial<ConfigurationTarget>, text: string): string {
@@ -73,16 +74,7 @@ Deno.test("a status that a session writes is what parseGet() reads", () => {
       rxBytes: 2 ** 52,
       txBytes: 0,
       allowedIps: [{ address: Uint8Array.of(0, 0, 0, 0), bits: 0 }],
-    }, {
-      publicKey: key(),
-      presharedKey: new Uint8Array(32),
-      endpoint: null,
-      keepaliveSeconds: 0,
-      lastHandshakeWallNs: 0n,
-      rxBytes: 0,
-      txBytes: 0,
-      allowedIps: [],
-    }],
+    }, peerStatus(0, { publicKey: key() })],
   };
   assertEquals(parseGet(talk({ status: () => status }, GET_TEXT)), status);
 });

@@ -8,6 +8,7 @@ import {
   type DeviceChange,
   type DeviceStatus,
 } from "../../src/wireguard/configuration.ts";
+import { peerStatus } from "./peer_status.ts";
 
 const KEY_A = "aa".repeat(32), KEY_B = "0123456789abcdef".repeat(4);
 const EMPTY: DeviceStatus = { privateKey: null, listenPort: 0, fwmark: 0, peers: [] };
@@ -81,16 +82,7 @@ Deno.test("a get tells every field, in the order of the protocol", () => {
         { address: Uint8Array.of(192, 168, 4, 4), bits: 32 },
         { address: new Uint8Array(16), bits: 0 },
       ],
-    }, {
-      publicKey: new Uint8Array(32).fill(0x58),
-      presharedKey: new Uint8Array(32),
-      endpoint: null,
-      keepaliveSeconds: 0,
-      lastHandshakeWallNs: 0n,
-      rxBytes: 0,
-      txBytes: 0,
-      allowedIps: [],
-    }],
+    }, peerStatus(0x58)],
   };
   assertEquals(
     talk("get=1\n\n", target),

@@ -10,6 +10,7 @@ import {
   type DeviceStatus,
 } from "../../src/wireguard/configuration.ts";
 import { requires } from "../requires.ts";
+import { peerStatus } from "./peer_status.ts";
 
 const KEY = "QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8=";
 const PEER = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
@@ -77,16 +78,7 @@ const STATUS: DeviceStatus = {
   privateKey: Uint8Array.from({ length: 32 }, (_, i) => 0x40 + i),
   listenPort: 51820,
   fwmark: 0x1234,
-  peers: [{
-    publicKey: new Uint8Array(32).fill(1),
-    presharedKey: new Uint8Array(32),
-    endpoint: null,
-    keepaliveSeconds: 0,
-    lastHandshakeWallNs: 0n,
-    rxBytes: 0,
-    txBytes: 0,
-    allowedIps: [],
-  }, {
+  peers: [peerStatus(1), {
     publicKey: new Uint8Array(32).fill(2),
     presharedKey: new Uint8Array(32).fill(3),
     endpoint: {

@@ -7,23 +7,9 @@ import {
 } from "../../src/control/watch_view.ts";
 import { WatchHistory } from "../../src/control/watch_history.ts";
 import type { NodeReport } from "../../src/control/node_report.ts";
-import type { PeerStatus } from "../../src/wireguard/configuration.ts";
+import { peerStatus } from "./peer_status.ts";
 
 const NOW = 1_700_000_000_000_000_000n;
-
-function peer(index: number, fields: Partial<PeerStatus> = {}): PeerStatus {
-  return {
-    publicKey: new Uint8Array(32).fill(index),
-    presharedKey: new Uint8Array(32),
-    endpoint: null,
-    keepaliveSeconds: 0,
-    lastHandshakeWallNs: 0n,
-    rxBytes: 0,
-    txBytes: 0,
-    allowedIps: [],
-    ...fields,
-  };
-}
 
 function report(drops: number): NodeReport {
   return {
@@ -52,7 +38,8 @@ function history(peers = 2): WatchHistory {
   for (const [atMs, rxBytes] of [[1000, 0], [2000, 125_000]]) {
     const all = Array.from(
       { length: peers },
-      (_, i) => peer(i + 1, i === 0 ? { rxBytes, lastHandshakeWallNs: NOW - 12_000_000_000n } : {}),
+      (_, i) =>
+        peerStatus(i + 1, i === 0 ? { rxBytes, lastHandshakeWallNs: NOW - 12_000_000_000n } : {}),
     );
     const status = { privateKey: null, listenPort: 51820, fwmark: 0, peers: all };
     history.push({ atMs, status, report: report(atMs / 1000) });
@@ -119,7 +106,7 @@ Deno.test("without a screen an interface is one line", () => {
 
 Deno.test("a program that tells only what every program tells is shown as far as it goes", () => {
   const other = new WatchHistory();
-  const status = { privateKey: null, listenPort: 1, fwmark: 0, peers: [peer(1)] };
+  const status = { privateKey: null, listenPort: 1, fwmark: 0, peers: [peerStatus(1)] };
   other.push({ atMs: 1, status, report: null });
   const lines = frameLines(new Map([["wg0", other]]), options(80, 24));
   assertEquals(lines[0], "wg0  port 1");

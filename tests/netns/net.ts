@@ -89,6 +89,16 @@ export class Net implements AsyncDisposable {
     }
   }
 
+  /** Two namespaces joined by `eth0`, where they are 192.0.2.1 and 192.0.2.2. */
+  async twoHosts(): Promise<[string, string]> {
+    const spaces: [string, string] = [await this.namespace("a"), await this.namespace("b")];
+    await this.veth(
+      { namespace: spaces[0], name: "eth0", addresses: ["192.0.2.1/24"] },
+      { namespace: spaces[1], name: "eth0", addresses: ["192.0.2.2/24"] },
+    );
+    return spaces;
+  }
+
   /** Runs `ip` commands in `namespace`, in order; each line is what follows `ip`. */
   ip(namespace: string, lines: string[]): Promise<RunResult> {
     return batch(namespace, lines);
