@@ -263,6 +263,7 @@ export class SendBatches {
     let at = 0;
     while (this.#open[at] !== batch) at++;
     this.#openCount--;
-    this.#open.copyWithin(at, at + 1, this.#openCount + 1);
+    // There are few, and `copyWithin` leaves compiled code.
+    for (; at < this.#openCount; at++) this.#open[at] = this.#open[at + 1];
   }
 }

@@ -55,10 +55,8 @@ const SOCKET_BUFFER_BYTES = 512 * 1024;
 
 /** A lane's loop, as the rehearsal drives it. */
 export interface RehearsedLoop {
-  /** One wait of at most `waitMsMax` and one turn. */
-  round(waitMsMax: number): void;
-  /** Whether it would sleep now until something comes. */
-  readonly isAtRest: boolean;
+  /** Waits for at most `waitMsMax` and goes on until it would sleep. */
+  work(waitMsMax: number): void;
   /** Whether no batch is in the hands of encryptors. */
   readonly isIdle: boolean;
   /** Closes what the loop itself has opened. */
@@ -150,7 +148,7 @@ export class LaneRehearsal {
       const heardBefore = this.heard;
       const maySend = !this.#isEnding && this.sent - this.heard < IN_TUNNEL_MAX;
       if (maySend) this.#send();
-      else this.#rest();
+      else this.#loop.work(0);
       nowMs = systemClock.nowMs();
       this.#hear(nowMs);
       const playedMs = nowMs - this.#startedMs;
@@ -173,13 +171,8 @@ export class LaneRehearsal {
         this.#sendOne();
       }
     }
-    this.#rest();
+    this.#loop.work(0);
     if (hasScene) this.#scenes.end();
-  }
-
-  /** Lets the loop go on until it would sleep, as it does with a packet that comes alone. */
-  #rest(): void {
-    do this.#loop.round(0); while (!this.#loop.isAtRest);
   }
 
   #sendOne(): void {

@@ -43,11 +43,10 @@ const FINISH_MS = 200;
 /** Runs the lane until main asks it to stop. */
 export function runLane(start: LaneStart, post: (message: WorkerMessage) => void): void {
   const parts = makeParts(start);
-  const host = new LaneHost(start, parts);
+  const host = new LaneHost(start, parts, makeFault(start.fault, "lane", start.lane));
   post({ type: "running", aead: parts.aead?.name ?? "" });
-  const fault = makeFault(start.fault, "lane", start.lane);
-  host.rehearse(fault);
-  host.run(fault);
+  host.rehearse();
+  host.run();
   post({ type: "stopped" });
 }
 
@@ -74,6 +73,7 @@ export function makeParts(start: LaneStart): LaneParts {
 export class LaneHost implements LaneDriver {
   readonly #start: LaneStart;
   readonly #parts: LaneParts;
+  readonly #fault: () => void;
   readonly #lane: Lane;
   /** Null in a lane that has only a TUN. */
   readonly #stack: LaneStack | null;
@@ -88,8 +88,10 @@ export class LaneHost implements LaneDriver {
   /** Whether the last turn may have left something to do. */
   #isBusy = true;
 
-  constructor(start: LaneStart, parts: LaneParts) {
+  /** `fault` is called once per round of work. */
+  constructor(start: LaneStart, parts: LaneParts, fault: () => void = () => {}) {
     this.#start = start;
+    this.#fault = fault;
     this.#parts = parts;
     const { slab, memory, kernels } = parts;
     const plan = start.plan.lanes[start.lane];
@@ -140,11 +142,11 @@ export class LaneHost implements LaneDriver {
     return new QueueChoice(queues, lane, new SharedTables(slab, plan), memory.addressNumber);
   }
 
-  run(fault: () => void): void {
+  run(): void {
     const lane = this.#lane;
     while (!lane.isStopping) {
-      this.round(Infinity);
-      fault();
+      this.work(Infinity);
+      this.#fault();
     }
     this.#finish();
     lane.channels.setWord(LaneWord.Stopped, 1);
@@ -152,8 +154,19 @@ export class LaneHost implements LaneDriver {
     lane.wakeMain();
   }
 
-  /** Waits until there is something to do, at most `waitMsMax`, and does it. */
-  round(waitMsMax: number): void {
+  /**
+   * Waits until there is something to do, at most `waitMsMax`, and goes on until nothing is left. The
+   * loop around rounds is here, and not in `run`: that is called once, so V8 interprets it for long.
+   */
+  work(waitMsMax: number): void {
+    this.#round(waitMsMax);
+    while (this.#isBusy && !this.#lane.isStopping) {
+      this.#fault();
+      this.#round(waitMsMax);
+    }
+  }
+
+  #round(waitMsMax: number): void {
     const waitMs = this.#isBusy ? 0 : this.#waitMs(waitMsMax);
     this.#watchAgain();
     this.#collect(this.#epoll.wait(waitMs));
@@ -162,7 +175,7 @@ export class LaneHost implements LaneDriver {
   }
 
   /** Rehearses while there is nothing else to do. */
-  rehearse(fault: () => void): void {
+  rehearse(): void {
     const { slab, memory, aead } = this.#parts;
     if (this.#tunFd < 0) return;
     const rehearsal = beginRehearsal(
@@ -173,16 +186,11 @@ export class LaneHost implements LaneDriver {
     );
     if (rehearsal === null) return;
     while (!rehearsal.isOver && !this.#lane.isStopping) {
-      this.round(rehearsal.isWaiting ? REHEARSAL_WAIT_MS : 0);
-      if (this.#isBusy) fault();
-      else rehearsal.play();
+      this.work(rehearsal.isWaiting ? REHEARSAL_WAIT_MS : 0);
+      rehearsal.play();
     }
     rehearsal.close();
     aead?.forgetKeys();
-  }
-
-  get isAtRest(): boolean {
-    return !this.#isBusy;
   }
 
   /** Whether no batch is in the stage. */
