@@ -111,10 +111,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const tun = hasInterface ? openInterface(options) : null;
   const interfaceName = tun?.name ?? options.interfaceName;
   let socket: ControlSocket | null = null;
+  let server: UapiServer | null = null;
   let onBeat = (_isAlive: boolean) => {};
   try {
     socket = listen(interfaceName, options.uapiFd);
-    const node = await NodeProcess.start({
+    const node = new NodeProcess({
       interfaceName,
       tun,
       stack: options.stack ?? null,
@@ -140,7 +141,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       const { flows, missing } = await node.flows();
       return flowFields(flows, missing);
     });
-    const server = new UapiServer({
+    server = new UapiServer({
       requests,
       reactor: node.reactor,
       target: node,
@@ -152,10 +153,12 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const socketPath = socket.path;
     const parts = { node, server, tun, interfaceName, requests, peerNames, manager, socketPath };
     onBeat = (isAlive) => tellManager(parts, isAlive);
+    await node.running();
     return supervise(options, parts, ending);
   } catch (error) {
     if (socket?.path !== undefined && socket.isOwn) removeFile(socket.path);
-    if (socket !== null) closeFd(socket.fd);
+    if (server !== null) server.close();
+    else if (socket !== null) closeFd(socket.fd);
     tun?.fds.forEach(closeFd);
     throw error;
   }

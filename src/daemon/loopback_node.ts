@@ -20,10 +20,10 @@ export interface LoopbackNodeOptions {
   readonly onEnd: (reason: string) => void;
 }
 
-/** Starts its workers; it has no key, peer or socket yet. */
-export function startLoopbackNode(options: LoopbackNodeOptions): Promise<NodeProcess> {
+/** Starts it; it has no key, peer or socket yet. */
+export async function startLoopbackNode(options: LoopbackNodeOptions): Promise<NodeProcess> {
   const { name, stack, encryptors, udpGso, log, onEnd } = options;
-  return NodeProcess.start({
+  const node = new NodeProcess({
     interfaceName: name,
     tun: null,
     stack,
@@ -38,4 +38,6 @@ export function startLoopbackNode(options: LoopbackNodeOptions): Promise<NodePro
     peerNames: new PeerNames(),
     onEnd,
   });
+  await node.running();
+  return node;
 }

@@ -101,6 +101,14 @@ function rehearsedCrypto(log: Log): NoiseCrypto {
   return crypto;
 }
 
+function laneName(lane: number): string {
+  return `lane${lane}`;
+}
+
+function encryptorName(encryptor: number): string {
+  return `encryptor${encryptor}`;
+}
+
 /** Keeps session keys out of swap (as far as RLIMIT_MEMLOCK allows) and out of core dumps. */
 function guardKeys(memory: FfiMemory, plan: SharedPlan): void {
   const byteLength = keypairTableBytes(plan.keypairCapacity);
@@ -141,8 +149,19 @@ export class NodeProcess implements ConfigurationTarget {
   #tunWatch: TunWatch | null = null;
   #isEnding = false;
 
-  private constructor(options: NodeProcessOptions) {
+  /**
+   * Makes a node. It takes configuration at once; its workers, which start meanwhile, are there when
+   * `running` resolves. Throws `SetupError` where this process lacks the descriptors for one.
+   */
+  constructor(options: NodeProcessOptions) {
+    requireOpenFiles();
     this.#options = options;
+    this.#reactor = new Reactor(() => this.#onDeadline());
+    this.#workers = new WorkerSet(this.#reactor, {
+      onFailure: (message) => this.#end(message, 1),
+      onBeat: (isAlive) => this.#guard(() => this.#onBeat(isAlive)),
+    });
+    this.#makeWorkers();
     this.#eventLog = new EventLog(options.log, options.peerNames);
     this.#clockWatch = new ClockWatch(systemClock, options.log);
     this.#endpointWatch = new EndpointWatch(
@@ -174,14 +193,14 @@ export class NodeProcess implements ConfigurationTarget {
       lanes,
       announce: (lanes) => this.#announceSockets(lanes),
     });
-    this.#reactor = new Reactor(() => this.#onDeadline());
-    this.#workers = new WorkerSet(this.#reactor, {
-      onFailure: (message) => this.#end(message, 1),
-      onBeat: (isAlive) => this.#guard(() => this.#onBeat(isAlive)),
-    });
     this.#control = this.#makeControl();
     this.stack = this.#makeStack();
     this.#reporter = new NodeReporter(this.#slab, this.#plan, this.#control, options);
+    for (let lane = 0; lane < lanes; lane++) this.#startLane(lane);
+    this.#reactor.watch(this.#mainSignal.fd, () => this.#onBell());
+    this.#onBell();
+    if (options.tun !== null) this.#watchTun(options.tun);
+    this.#reactor.run().catch((error) => this.#endByBug(error));
   }
 
   #makeStack(): NodeStack | null {
@@ -191,15 +210,12 @@ export class NodeProcess implements ConfigurationTarget {
     return new NodeStack(this.#slab, stackAt, this.#control, stack, tun !== null);
   }
 
-  /**
-   * Starts a node; it works when the promise resolves. Rejects with `SetupError` where this process
-   * lacks the descriptors for one.
-   */
-  static async start(options: NodeProcessOptions): Promise<NodeProcess> {
-    requireOpenFiles();
-    const node = new NodeProcess(options);
-    await node.#startWorkers();
-    return node;
+  /** Resolves when packets go; rejects with `SetupError` when a worker cannot start. */
+  async running(): Promise<void> {
+    const cipher = await this.#workers.running();
+    this.#reporter.cipher = cipher;
+    this.#options.log.debug(`packet cipher: ${cipher}`);
+    this.#workers.watch(this.#control);
   }
 
   /** For servers of the daemon: descriptors that main wants to hear of. */
@@ -317,16 +333,12 @@ export class NodeProcess implements ConfigurationTarget {
     });
   }
 
-  async #startWorkers(): Promise<void> {
-    const { tun, log } = this.#options;
-    this.#reactor.run().catch((error) => this.#endByBug(error));
-    for (let lane = 0; lane < this.#plan.lanes.length; lane++) this.#startLane(lane);
-    this.#reporter.cipher = await this.#workers.running();
-    log.debug(`packet cipher: ${this.#reporter.cipher}`);
-    this.#reactor.watch(this.#mainSignal.fd, () => this.#onBell());
-    this.#onBell();
-    if (tun !== null) this.#watchTun(tun);
-    this.#workers.watch(this.#control);
+  /** They load their code while main makes everything else. */
+  #makeWorkers(): void {
+    const { tun, encryptors } = this.#options;
+    const lanes = tun?.fds.length ?? 1;
+    for (let lane = 0; lane < lanes; lane++) this.#workers.make(laneName(lane));
+    for (let i = 0; i < lanes * encryptors; i++) this.#workers.make(encryptorName(i));
   }
 
   #startLane(lane: number): void {
@@ -337,7 +349,7 @@ export class NodeProcess implements ConfigurationTarget {
     const channels = this.#control.channels[lane];
     channels.setWord(LaneWord.Udp4Fd, -1);
     channels.setWord(LaneWord.Udp6Fd, -1);
-    this.#workers.start(`lane${lane}`, {
+    this.#workers.start(laneName(lane), {
       ...common,
       role: "lane",
       lane,
@@ -352,7 +364,7 @@ export class NodeProcess implements ConfigurationTarget {
     });
     encryptorBellFds.forEach((encryptorBellFd, encryptor) => {
       const bells = { laneBellFd: laneBellFds[lane], encryptorBellFd };
-      this.#workers.start(`encryptor${lane * encryptors + encryptor}`, {
+      this.#workers.start(encryptorName(lane * encryptors + encryptor), {
         ...common,
         role: "encryptor",
         lane,

@@ -27,6 +27,7 @@ export interface WorkerSetObserver {
 /** Starts workers and watches them. */
 export class WorkerSet {
   readonly #observer: WorkerSetObserver;
+  readonly #made = new Map<string, { readonly worker: Worker; readonly stopped: Promise<void> }>();
   readonly #running: Promise<string>[] = [];
   readonly #stopped: Promise<void>[] = [];
   #endBeats = () => {};
@@ -37,13 +38,15 @@ export class WorkerSet {
     this.#observer = observer;
   }
 
-  /** Starts one worker under the name that its thread and its error messages bear. */
-  start(name: string, start: WorkerStart): void {
+  /**
+   * Makes one worker under the name that its thread and its error messages bear. It loads its code,
+   * which takes a while, and waits for `start`.
+   */
+  make(name: string): void {
     const running = Promise.withResolvers<string>();
     const stopped = Promise.withResolvers<void>();
     this.#running.push(running.promise);
-    if (start.role === "lane") this.#stopped.push(stopped.promise);
-    spawnWorker(name, start, {
+    const worker = spawnWorker(name, {
       onMessage: (message: WorkerMessage) => {
         if (message.type === "running") running.resolve(message.aead);
         else stopped.resolve();
@@ -55,6 +58,14 @@ export class WorkerSet {
         if (!this.#isStopping) this.#observer.onFailure(reason);
       },
     });
+    this.#made.set(name, { worker, stopped: stopped.promise });
+  }
+
+  /** Tells the worker of that name what it is. */
+  start(name: string, start: WorkerStart): void {
+    const { worker, stopped } = this.#made.get(name)!;
+    if (start.role === "lane") this.#stopped.push(stopped);
+    worker.postMessage(start);
   }
 
   /**

@@ -3,7 +3,7 @@
  * --allow-ffi`) a worker can only start from a text that is already in the module graph: the bundle
  * that `scripts/bundle.ts` makes, which a few words behind a blob URL take and run.
  */
-import type { WorkerMessage, WorkerStart } from "./messages.ts";
+import type { WorkerMessage } from "./messages.ts";
 import { mayReadSources } from "./sources.ts";
 import bundle from "./worker.bundle.js" with { type: "text" };
 
@@ -14,8 +14,11 @@ export interface WorkerHandlers {
   readonly onError: (message: string) => void;
 }
 
-/** Starts a worker; `name` is its thread's name. */
-export function spawnWorker(name: string, start: WorkerStart, handlers: WorkerHandlers): Worker {
+/**
+ * Makes a worker; `name` is its thread's name. It loads its code, and becomes what the `WorkerStart`
+ * says that is posted to it.
+ */
+export function spawnWorker(name: string, handlers: WorkerHandlers): Worker {
   const isBundled = !mayReadSources(import.meta.url);
   const url = isBundled ? bootUrl() : new URL("./worker_main.ts", import.meta.url).href;
   const worker = new Worker(url, { type: "module", name });
@@ -26,7 +29,6 @@ export function spawnWorker(name: string, start: WorkerStart, handlers: WorkerHa
   };
   worker.onmessageerror = () => handlers.onError("a message could not be read");
   if (isBundled) worker.postMessage(bundle);
-  worker.postMessage(start);
   return worker;
 }
 

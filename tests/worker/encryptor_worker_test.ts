@@ -6,7 +6,7 @@ import { EncryptorState } from "../../src/lane/encryptor_state.ts";
 import { LaneWord } from "../../src/lane/shared_state.ts";
 import { Doorbell } from "../../src/memory/doorbell.ts";
 import { TicketQueue } from "../../src/memory/ticket_queue.ts";
-import type { WorkerMessage } from "../../src/worker/messages.ts";
+import type { EncryptorStart, WorkerMessage } from "../../src/worker/messages.ts";
 import { planRehearsals } from "../../src/worker/rehearsal_plan.ts";
 import { spawnWorker } from "../../src/worker/spawn.ts";
 import { ipPart, tcpSuperPacket4, udpPacket4 } from "../sim/packets.ts";
@@ -36,6 +36,12 @@ async function startLane(encryptors: number) {
   const workers = await Promise.all(signals.map(async ({ fd }, encryptor) => {
     const running = Promise.withResolvers<void>();
     const worker = spawnWorker(`encryptor${encryptor}`, {
+      onMessage: (message: WorkerMessage) => {
+        if (message.type === "running") running.resolve();
+      },
+      onError: (message) => running.reject(new Error(message)),
+    });
+    const start: EncryptorStart = {
       role: "encryptor",
       lane: 0,
       encryptor,
@@ -45,12 +51,8 @@ async function startLane(encryptors: number) {
       laneBellFd: laneSignal.fd,
       encryptorBellFd: fd,
       fault: "",
-    }, {
-      onMessage: (message: WorkerMessage) => {
-        if (message.type === "running") running.resolve();
-      },
-      onError: (message) => running.reject(new Error(message)),
-    });
+    };
+    worker.postMessage(start);
     await running.promise;
     return worker;
   }));

@@ -14,7 +14,7 @@ import { TicketQueue } from "../../src/memory/ticket_queue.ts";
 import { KEYPAIR_SEND_KEY, KeypairField } from "../../src/tables/keypair_table.ts";
 import { beginRehearsal, type LaneRehearsal } from "../../src/worker/lane_rehearsal.ts";
 import { LaneHost, type LaneParts, makeParts } from "../../src/worker/lane_worker.ts";
-import type { LaneStart } from "../../src/worker/messages.ts";
+import type { LaneStart, WorkerStart } from "../../src/worker/messages.ts";
 import { planRehearsals } from "../../src/worker/rehearsal_plan.ts";
 import { spawnWorker } from "../../src/worker/spawn.ts";
 
@@ -135,15 +135,11 @@ Deno.test({
       const running = Promise.withResolvers<Worker>();
       const common = { memory: slab.memory, plan, fault: "", lane: 0, laneBellFd } as const;
       const worker = spawnWorker(`encryptor${encryptor}`, {
-        ...common,
-        role: "encryptor",
-        encryptor,
-        encryptorBellFd,
-        rehearsal: place,
-      }, {
         onMessage: () => running.resolve(worker),
         onError: (message) => running.reject(new Error(message)),
       });
+      const own = { role: "encryptor", encryptor, encryptorBellFd, rehearsal: place } as const;
+      worker.postMessage({ ...common, ...own } satisfies WorkerStart);
       return running.promise;
     }));
     const parts = makeParts(beside);
