@@ -37,6 +37,8 @@ const SOCKET_FULL_WAIT_MS = 1;
 const WAIT_MS_MAX = 3_600_000;
 /** How long a rehearsing lane waits for its encryptors. */
 const REHEARSAL_WAIT_MS = 1;
+/** How long a new node has the processor to itself, to be set up; then the lane rehearses. */
+const REHEARSAL_DELAY_MS = 150;
 /** How long a lane that ends lets go out what it has taken in. */
 const FINISH_MS = 200;
 
@@ -178,6 +180,11 @@ export class LaneHost implements LaneDriver {
   rehearse(): void {
     const { slab, memory, aead } = this.#parts;
     if (this.#tunFd < 0) return;
+    const beginMs = systemClock.nowMs() + REHEARSAL_DELAY_MS;
+    while (systemClock.nowMs() < beginMs && !this.#lane.isStopping) {
+      this.round(REHEARSAL_DELAY_MS);
+      fault();
+    }
     const rehearsal = beginRehearsal(
       this.#start,
       slab,
