@@ -182,8 +182,8 @@ export class LaneHost implements LaneDriver {
     if (this.#tunFd < 0) return;
     const beginMs = systemClock.nowMs() + REHEARSAL_DELAY_MS;
     while (systemClock.nowMs() < beginMs && !this.#lane.isStopping) {
-      this.round(REHEARSAL_DELAY_MS);
-      fault();
+      this.work(REHEARSAL_DELAY_MS);
+      this.#fault();
     }
     const rehearsal = beginRehearsal(
       this.#start,
