@@ -10,6 +10,11 @@ import { SOCK_DGRAM } from "./socket.ts";
 
 const IPPROTO_UDP = 17;
 const EAI_AGAIN = -3;
+/** Look-ups under way in this process: of the pool's 32 threads main needs one for its descriptors. */
+const LOOKUPS_MAX = 16;
+
+let running = 0;
+const waiting: (() => void)[] = [];
 
 /** A host that has no address now; `message` is the resolver's own words. */
 export class ResolveError extends Error {
@@ -29,10 +34,21 @@ export interface HostAddress {
 
 /**
  * The address of `host` that the system prefers (RFC 6724): a name, or an address with or without
- * zone. A thread of the FFI pool waits for it, for as long as resolv.conf's time-outs allow, so a
- * caller bounds how many look-ups run at once. Rejects with `ResolveError`.
+ * zone. A thread of the FFI pool waits for it, for as long as resolv.conf's time-outs allow; beyond
+ * LOOKUPS_MAX a look-up waits for its turn. Rejects with `ResolveError`.
  */
 export async function resolveHost(host: string): Promise<HostAddress> {
+  while (running >= LOOKUPS_MAX) await new Promise<void>((resolve) => waiting.push(resolve));
+  running++;
+  try {
+    return await lookUp(host);
+  } finally {
+    running--;
+    waiting.shift()?.();
+  }
+}
+
+async function lookUp(host: string): Promise<HostAddress> {
   const hints = fixedBytes(Addrinfo.bytes);
   const view = new DataView(hints.buffer);
   view.setInt32(Addrinfo.family, AddressFamily.AF_UNSPEC, true);
