@@ -14,12 +14,18 @@
  * bottleneck is this machine, so target and interval follow the rate at which it takes: the time of
  * so many bytes, within bounds. At 4 Gbit/s they are 0.26 and 5.2 ms; at 0.2 Gbit/s and below, also for a
  * lane that has just begun or gets little of its core, they are the RFC's own 5 and 100 ms.
+ *
+ * What comes while the lane sends waits for that, though nothing stands. Where both directions are
+ * busy that is half of every turn, so the target is longer by what some turns send: there it is the
+ * RFC's, too.
  */
 
 import { DOUBLE_ZERO } from "../base/double_zero.ts";
 
 /** What may stand in the queue: two sends of the largest size, less than which nobody can do with. */
 export const QUEUE_BYTES = 130_000;
+/** For how many turns anything may wait while the lane sends. */
+export const QUEUE_TURNS = 8;
 /** How long anything may wait at most, and at least before it is too long. */
 export const QUEUE_TARGET_MS_MAX = 5;
 export const QUEUE_TARGET_MS_MIN = 0.25;
@@ -36,15 +42,19 @@ export const QUEUE_COUNT_MAX = 16;
 export class QueueDelay {
   /** How long anything may wait at the rate of now. */
   targetMs = DOUBLE_ZERO;
-  /** When the delay will have been above the target for an interval; 0 while it is below. */
-  #dueMs = DOUBLE_ZERO;
+  /** Since when the delay is above the target; 0 while it is below. */
+  #aboveMs = DOUBLE_ZERO;
   #isTelling = false;
   #nextMs = DOUBLE_ZERO;
   #count = 0;
   #lastCount = 0;
-  /** Since when bytes are counted for the rate, and how many have come. */
+  /** Since when bytes and turns are counted, how many there were, and what had been sent by then. */
   #countedMs = DOUBLE_ZERO;
   #bytes = 0;
+  #turns = 0;
+  #sentBytes = DOUBLE_ZERO;
+  /** The clock of the turn that took last. */
+  #turnMs = DOUBLE_ZERO;
 
   constructor() {
     this.targetMs = QUEUE_TARGET_MS_MAX;
@@ -55,41 +65,53 @@ export class QueueDelay {
     return QUEUE_INTERVAL_TARGETS * this.targetMs;
   }
 
-  /** Whether `bytes` that have waited `delayMs` when they are taken at `nowMs` are to tell their sender. */
-  onTake(delayMs: number, bytes: number, nowMs: number): boolean {
-    this.#follow(bytes, nowMs);
+  /**
+   * Whether `bytes` that have waited `delayMs` are to tell their sender; `nowMs` is when the turn began
+   * that takes them, `sentBytes` what the lane has ever sent.
+   */
+  onTake(delayMs: number, bytes: number, nowMs: number, sentBytes: number): boolean {
+    this.#follow(bytes, nowMs, sentBytes);
     if (delayMs < this.targetMs) {
-      this.#dueMs = 0;
+      this.#aboveMs = 0;
       this.#isTelling = false;
       return false;
     }
-    if (this.#dueMs === 0) this.#dueMs = nowMs + this.intervalMs;
+    if (this.#aboveMs === 0) this.#aboveMs = nowMs;
+    if (nowMs < this.#aboveMs + this.intervalMs) {
+      this.#isTelling = false;
+      return false;
+    }
     if (this.#isTelling) {
       if (nowMs < this.#nextMs) return false;
       this.#count = Math.min(this.#count + 1, QUEUE_COUNT_MAX);
       this.#nextMs = Math.max(this.#nextMs + this.#gapMs(), nowMs);
       return true;
     }
-    if (nowMs < this.#dueMs) return false;
     this.#begin(nowMs);
     return true;
   }
 
   /** Nothing is left: what was late before was so because nobody came for it. */
   onEmpty(): void {
-    this.#dueMs = 0;
+    this.#aboveMs = 0;
     this.#isTelling = false;
   }
 
-  /** Sets the target by the rate of the last while. */
-  #follow(bytes: number, nowMs: number): void {
-    this.#bytes += bytes;
+  /** Sets the target by the bytes and the turns of the last while. */
+  #follow(bytes: number, nowMs: number, sentBytes: number): void {
+    this.#bytes += Math.max(bytes, 1);
+    if (nowMs !== this.#turnMs) this.#turns++;
+    this.#turnMs = nowMs;
     const elapsedMs = nowMs - this.#countedMs;
     if (elapsedMs < QUEUE_RATE_MS) return;
-    const targetMs = QUEUE_BYTES * elapsedMs / this.#bytes;
+    const sent = sentBytes - this.#sentBytes;
+    const sendingMs = elapsedMs * sent / (sent + this.#bytes);
+    const targetMs = elapsedMs * QUEUE_BYTES / this.#bytes + QUEUE_TURNS * sendingMs / this.#turns;
     this.targetMs = Math.min(Math.max(targetMs, QUEUE_TARGET_MS_MIN), QUEUE_TARGET_MS_MAX);
     this.#countedMs = nowMs;
     this.#bytes = 0;
+    this.#turns = 0;
+    this.#sentBytes = sentBytes;
   }
 
   #begin(nowMs: number): void {

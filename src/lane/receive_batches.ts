@@ -140,7 +140,8 @@ export class ReceiveBatches {
     counters.add(LaneCounter.UdpReceives, 1);
     counters.add(LaneCounter.UdpReceiveBytes, bytes);
     const { segmentBytes, tos, queuedMs } = this.port;
-    const isCongested = queueDelay.onTake(queuedMs, bytes, this.#context.nowMs);
+    const sentBytes = counters.value(LaneCounter.UdpSendBytes);
+    const isCongested = queueDelay.onTake(queuedMs, bytes, this.#context.nowMs, sentBytes);
     this.#batches.setWord(batch, BatchWord.Congested, isCongested ? 1 : 0);
     this.#fill(batch, bytes, Math.max(1, segmentBytes), tos);
     return bytes;

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { SeededRandom } from "../../src/base/random.ts";
 import {
   QUEUE_BYTES,
@@ -7,6 +7,7 @@ import {
   QUEUE_RATE_MS,
   QUEUE_TARGET_MS_MAX,
   QUEUE_TARGET_MS_MIN,
+  QUEUE_TURNS,
   QueueDelay,
 } from "../../src/lane/queue_delay.ts";
 import { CodelReference } from "../reference/codel_reference.ts";
@@ -16,6 +17,9 @@ const START_MS = 1_000_000;
 const QUEUE_TARGET_MS = 0.5;
 const QUEUE_INTERVAL_MS = QUEUE_INTERVAL_TARGETS * QUEUE_TARGET_MS;
 const BYTES = QUEUE_BYTES / QUEUE_TARGET_MS / 10;
+
+/** A power of two, so that times add up. */
+const TURN_MS = 1 / 16;
 
 /** A queue that has been taken from for a while, at the rate above. */
 function warmQueue(): QueueDelay {
@@ -29,7 +33,7 @@ function tellings(queue: QueueDelay, fromMs: number, forMs: number, delayMs: num
   const times: number[] = [];
   for (let i = 0; i < forMs * 10; i++) {
     const nowMs = fromMs + i / 10;
-    if (queue.onTake(delayMs, BYTES, nowMs)) times.push(nowMs - fromMs);
+    if (queue.onTake(delayMs, BYTES, nowMs, 0)) times.push(nowMs - fromMs);
   }
   return times;
 }
@@ -50,11 +54,44 @@ Deno.test("what may wait is the time of a few sends at the rate of now, and at m
       [QUEUE_BYTES * 1000, QUEUE_TARGET_MS_MIN],
     ]
   ) {
-    for (let ms = 0; ms < 3 * QUEUE_RATE_MS; ms++) queue.onTake(0, bytesPerMs, ++nowMs);
-    assertEquals(queue.targetMs, targetMs);
+    for (let ms = 0; ms < 3 * QUEUE_RATE_MS; ms += TURN_MS) {
+      queue.onTake(0, bytesPerMs * TURN_MS, nowMs += TURN_MS, 0);
+    }
+    assertAlmostEquals(queue.targetMs, targetMs);
   }
-  queue.onTake(0, 1000, nowMs + 1e6);
+  queue.onTake(0, 1000, nowMs + 1e6, 0);
   assertEquals(queue.targetMs, QUEUE_TARGET_MS_MAX, "after a rest");
+});
+
+Deno.test("what waits while the lane sends waits for no queue: the target is longer by some turns of it", () => {
+  const queue = new QueueDelay();
+  let nowMs = START_MS, sentBytes = 0;
+  for (
+    const [turnMs, sentPerTurn, targetMs] of [[1, 0, 0.5], [1, 1, 0.5 + 0.5 * QUEUE_TURNS], [
+      0.5,
+      3,
+      0.25 + 0.375 * QUEUE_TURNS,
+    ]]
+  ) {
+    for (let ms = 0; ms < 3 * QUEUE_RATE_MS; ms += turnMs) {
+      nowMs += turnMs;
+      sentBytes += 2 * QUEUE_BYTES * sentPerTurn;
+      for (let i = 0; i < 4; i++) queue.onTake(0, QUEUE_BYTES / 2, nowMs, sentBytes);
+    }
+    assertAlmostEquals(queue.targetMs, targetMs, 0.05);
+  }
+});
+
+Deno.test("an empty datagram leaves a target that is a number", () => {
+  const queue = new QueueDelay();
+  queue.onTake(0, 0, START_MS, 0);
+  assertEquals(queue.targetMs, QUEUE_TARGET_MS_MAX);
+});
+
+Deno.test("a queue that begins to stand before the rate is known tells as soon as it would at that rate", () => {
+  const queue = new QueueDelay();
+  const times = tellings(queue, START_MS, 1000, 2 * QUEUE_TARGET_MS_MAX);
+  assert(times[0] < 2 * QUEUE_RATE_MS, `${times[0]}`);
 });
 
 Deno.test("a burst that is over within an interval tells nobody, however long it made others wait", () => {
@@ -62,7 +99,7 @@ Deno.test("a burst that is over within an interval tells nobody, however long it
   for (let burst = 0; burst < 100; burst++) {
     const fromMs = START_MS + burst * 2 * QUEUE_INTERVAL_MS;
     assertEquals(tellings(queue, fromMs, QUEUE_INTERVAL_MS - 0.2, 100), []);
-    assert(!queue.onTake(0, BYTES, fromMs + QUEUE_INTERVAL_MS));
+    assert(!queue.onTake(0, BYTES, fromMs + QUEUE_INTERVAL_MS, 0));
   }
 });
 
@@ -74,7 +111,7 @@ Deno.test("a queue that stands tells after an interval, then ever more often, un
   assert(gaps.length > 20);
   for (let i = 1; i < gaps.length; i++) assert(gaps[i] <= gaps[i - 1] + 0.11, `${gaps}`);
   const laterMs = START_MS + 20 * QUEUE_INTERVAL_MS;
-  assert(!queue.onTake(0, BYTES, laterMs));
+  assert(!queue.onTake(0, BYTES, laterMs, 0));
   assertEquals(tellings(queue, laterMs, QUEUE_INTERVAL_MS - 0.2, 100), []);
 });
 
@@ -99,12 +136,13 @@ Deno.test("a queue tells exactly when RFC 8289's CoDel would, but for the bounds
     const random = () => generator.below(1_000_000) / 1_000_000;
     const queue = new QueueDelay();
     const reference = new CodelReference(0, 0, QUEUE_COUNT_MAX);
-    let nowMs = START_MS, level = 0;
+    let nowMs = START_MS, level = 0, sentBytes = 0;
     for (let i = 0; i < 2000; i++) {
       nowMs += random() < 0.01 ? random() * 30 * QUEUE_INTERVAL_MS : random() * 0.3;
       if (random() < 0.02) level = random() * 3 * QUEUE_TARGET_MS;
+      sentBytes += random() * BYTES;
       const delayMs = level * (0.7 + 0.6 * random());
-      const tells = queue.onTake(delayMs, random() * 2 * BYTES, nowMs);
+      const tells = queue.onTake(delayMs, random() * 2 * BYTES, nowMs, sentBytes);
       reference.target = queue.targetMs;
       reference.interval = queue.intervalMs;
       assertEquals(tells, reference.dequeue(delayMs, nowMs), `seed ${seed}, step ${i}`);

@@ -41,8 +41,8 @@ export class CodelReference {
       this.firstAboveTime = null;
       return false;
     }
-    this.firstAboveTime ??= now + this.interval;
-    return now >= this.firstAboveTime;
+    this.firstAboveTime ??= now;
+    return now >= this.firstAboveTime + this.interval;
   }
 
   #controlLaw(time: number, count: number): number {
