@@ -156,7 +156,7 @@ export class NodeProcess implements ConfigurationTarget {
   constructor(options: NodeProcessOptions) {
     requireOpenFiles();
     this.#options = options;
-    this.#reactor = new Reactor(() => this.#onDeadline());
+    this.#reactor = new Reactor(() => this.#onDeadline(), (error) => this.#endByBug(error));
     this.#workers = new WorkerSet(this.#reactor, {
       onFailure: (message) => this.#end(message, 1),
       onBeat: (isAlive) => this.#guard(() => this.#onBeat(isAlive)),

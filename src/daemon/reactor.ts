@@ -21,12 +21,17 @@ export class Reactor {
   readonly #epoll = new Epoll();
   readonly #watches = new Map<number, Watch>();
   readonly #timer = new TimerFd();
+  readonly #onError: (error: unknown) => void;
   #nextToken = 1;
   #deadlineMs = Infinity;
   #isClosed = false;
 
-  /** `onDeadline` is called when the time set by `setDeadline` has come. */
-  constructor(onDeadline: () => void) {
+  /**
+   * `onDeadline` is called when the time set by `setDeadline` has come, `onError` with what a handler
+   * throws: the others go on, since an orderly end needs them.
+   */
+  constructor(onDeadline: () => void, onError: (error: unknown) => void) {
+    this.#onError = onError;
     this.watch(this.#timer.fd, () => {
       this.#timer.drain();
       this.#deadlineMs = Infinity;
@@ -35,8 +40,8 @@ export class Reactor {
   }
 
   /**
-   * Runs the handlers of descriptors that are ready, until `close`. Rejects with what a handler throws;
-   * nothing is watched afterwards.
+   * Runs the handlers of descriptors that are ready, until `close`. Rejects with `SystemCallError` if
+   * it cannot wait for them; nothing is watched afterwards.
    */
   async run(): Promise<void> {
     try {
@@ -110,7 +115,11 @@ export class Reactor {
     const epoll = this.#epoll;
     for (let i = 0; i < count && !this.#isClosed; i++) {
       const token = epoll.tokenAt(i);
-      this.#watches.get(token)?.handler(epoll.eventsAt(i));
+      try {
+        this.#watches.get(token)?.handler(epoll.eventsAt(i));
+      } catch (error) {
+        this.#onError(error);
+      }
       const watch = this.#watches.get(token);
       if (watch !== undefined) this.#epoll.modify(watch.fd, watch.events | EPOLLONESHOT, token);
     }

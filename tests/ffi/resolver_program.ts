@@ -17,7 +17,7 @@ const lookUps = Array.from(
   () => resolveHost("somebody").catch(() => {}).finally(() => ended++),
 );
 await asked.promise;
-const reactor = new Reactor(() => {});
+const reactor = new Reactor(() => {}, console.error);
 const signal = new EventFd();
 const heard = Promise.withResolvers<void>();
 reactor.watch(signal.fd, () => heard.resolve());
