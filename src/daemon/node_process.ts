@@ -13,6 +13,7 @@ import { UdpSocketPair } from "../../ffi/udp.ts";
 import type { Log } from "../base/log.ts";
 import type { NodeReport } from "../control/node_report.ts";
 import type { PeerNames } from "../control/peer_names.ts";
+import { PACKET_AEAD_SCRATCH_BYTES } from "../crypto/aead_scratch.ts";
 import { NobleCrypto } from "../crypto/noble.ts";
 import type { NoiseCrypto } from "../crypto/noise_crypto.ts";
 import { selectNoiseCrypto } from "../crypto/select.ts";
@@ -110,10 +111,18 @@ function encryptorName(encryptor: number): string {
 }
 
 /** Keeps session keys out of swap (as far as RLIMIT_MEMLOCK allows) and out of core dumps. */
-function guardKeys(memory: FfiMemory, plan: SharedPlan): void {
-  const byteLength = keypairTableBytes(plan.keypairCapacity);
-  excludeFromDumps(memory, plan.keypairsAt, byteLength);
-  lockPages(memory, plan.keypairsAt, byteLength);
+export function guardKeys(memory: FfiMemory, plan: SharedPlan): void {
+  const guard = (at: number, byteLength: number) => {
+    excludeFromDumps(memory, at, byteLength);
+    lockPages(memory, at, byteLength);
+  };
+  guard(plan.keypairsAt, keypairTableBytes(plan.keypairCapacity));
+  // Each cipher has the key of its last message in its scratch memory.
+  for (const lane of plan.lanes) {
+    for (const cipher of [lane, ...lane.encryptors]) {
+      guard(cipher.aeadScratchAt, PACKET_AEAD_SCRATCH_BYTES);
+    }
+  }
 }
 
 /** Buffers of a lane with so many encryptor workers. */
