@@ -88,14 +88,24 @@ export class BufferPool {
     return this.#isTrimmed;
   }
 
-  /** Tells `onRelease` of the free blocks that were free at the last call too. */
-  trim(): void {
-    this.#isTrimmed = true;
-    for (let order = 0; order < ORDER_COUNT; order++) {
+  /**
+   * Tells `onRelease` of the free blocks that were free at the last call too, until they come to
+   * `bytesMax`; whether there are more of them, which the next call goes on with.
+   */
+  trim(bytesMax = Infinity): boolean {
+    let left = bytesMax;
+    for (let order = ORDER_COUNT - 1; order >= 0; order--) {
       for (let unit = this.#first[order]; unit !== NONE; unit = this.#next[unit]) {
-        this.#trimBlock(unit, order);
+        if (this.#pages[unit] !== Pages.Idle) continue;
+        if (left <= 0) return true;
+        const bytes = POOL_BLOCK_BYTES_MIN << order;
+        this.#pages[unit] = Pages.None;
+        this.#onRelease?.(this.#at + unit * POOL_BLOCK_BYTES_MIN, bytes);
+        left -= bytes;
       }
     }
+    this.#isTrimmed = !this.#growOld();
+    return false;
   }
 
   /** Takes a block of at least `bytes` bytes; its place, or 0 when there is none. */
@@ -173,14 +183,17 @@ export class BufferPool {
     this.#link(unit, order);
   }
 
-  #trimBlock(unit: number, order: number): void {
-    if (this.#pages[unit] === Pages.Idle) {
-      this.#pages[unit] = Pages.None;
-      this.#onRelease?.(this.#at + unit * POOL_BLOCK_BYTES_MIN, POOL_BLOCK_BYTES_MIN << order);
-    } else if (this.#pages[unit] === Pages.Fresh) {
-      this.#pages[unit] = Pages.Idle;
-      this.#isTrimmed = false;
+  /** What is new since the last `trim` is so no more; whether there was any. */
+  #growOld(): boolean {
+    let hasFresh = false;
+    for (let order = 0; order < ORDER_COUNT; order++) {
+      for (let unit = this.#first[order]; unit !== NONE; unit = this.#next[unit]) {
+        if (this.#pages[unit] !== Pages.Fresh) continue;
+        this.#pages[unit] = Pages.Idle;
+        hasFresh = true;
+      }
     }
+    return hasFresh;
   }
 
   #link(unit: number, order: number): void {

@@ -31,6 +31,9 @@ const RESERVED_FILES = 256;
 const RELEASE_BYTES_MIN = 64 * 1024;
 /** Memory that nobody has used for so long goes back to the system. */
 const TRIM_INTERVAL_MS = 1000;
+/** As much at a time, or one block: a megabyte takes 0.1 ms, and the lane does nothing else meanwhile. */
+const TRIM_BYTES_MAX = 4 << 20;
+const TRIM_PAUSE_MS = 5;
 /** Every UDP flow of a peer has its bound in the forwarder. */
 const UDP_FLOWS_MAX = 1 << 20;
 
@@ -57,7 +60,7 @@ export class LaneStack implements HostWork {
   readonly #forwarder: LocalForwarder;
   readonly #bulk: BulkTransfers;
   readonly #pool: BufferPool;
-  #trimmedMs = -Infinity;
+  #nextTrimMs = -Infinity;
 
   /** Main has written a config to the stack's memory. */
   constructor(parts: LaneStackParts) {
@@ -140,12 +143,12 @@ export class LaneStack implements HostWork {
   }
 
   get #trimDueMs(): number {
-    return this.#pool.isTrimmed ? Infinity : this.#trimmedMs + TRIM_INTERVAL_MS;
+    return this.#pool.isTrimmed ? Infinity : this.#nextTrimMs;
   }
 
   #trim(nowMs: number): void {
-    this.#trimmedMs = nowMs;
-    this.#pool.trim();
+    const hasMore = this.#pool.trim(TRIM_BYTES_MAX);
+    this.#nextTrimMs = nowMs + (hasMore ? TRIM_PAUSE_MS : TRIM_INTERVAL_MS);
   }
 
   /** Ends all flows of local services, and queues what tells their peers. */

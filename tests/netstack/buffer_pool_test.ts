@@ -96,6 +96,18 @@ Deno.test("what stays free from one trim to the next is told, merged with what i
   assertEquals(released, [[a - AT, 512 * KIB], [0, MIB]]);
 });
 
+Deno.test("a trim with a limit goes on where the last one stopped, and only then counts anew", () => {
+  let released = 0;
+  const pool = new BufferPool(AT, 64 * MIB, (_at, bytes) => released += bytes);
+  const blocks = Array.from({ length: 4 }, () => pool.allocate(16 * MIB));
+  for (const block of blocks.slice(0, 3)) pool.free(block);
+  assertEquals(pool.trim(MIB), false);
+  pool.free(blocks[3]);
+  const trims = [1, 2, 3, 4].map(() => [pool.trim(MIB), released / MIB]);
+  assertEquals(trims, [[true, 16], [true, 32], [false, 48], [false, 64]]);
+  assert(pool.isTrimmed);
+});
+
 Deno.test("memory that was used between two trims is not told", () => {
   const released: number[][] = [];
   const pool = new BufferPool(AT, MIB, (at, bytes) => released.push([at - AT, bytes]));
