@@ -78,7 +78,7 @@ export function runEncryptor(start: EncryptorStart, post: (message: WorkerMessag
     const messages = desk.serve();
     if (messages > 0) {
       state.count(messages);
-      fault();
+      fault?.();
       continue;
     }
     if (rehearsal.serve() > 0) {

@@ -8,10 +8,10 @@ const ROUNDS_BEFORE_FAULT = 20;
 const ROUNDS_BETWEEN_DELAYS = 1000;
 const DELAY_MS = 100;
 
-/** A function to call once per round of work of a worker with this role and number. */
-export function makeFault(fault: string, role: string, number: number): () => void {
+/** A function to call once per round of work of a worker with this role and number; null for none. */
+export function makeFault(fault: string, role: string, number: number): (() => void) | null {
   const [faultRole, kind] = fault.split(":");
-  if (faultRole !== role && faultRole !== `${role}${number}`) return () => {};
+  if (faultRole !== role && faultRole !== `${role}${number}`) return null;
   let rounds = 0;
   if (kind === "delay") {
     return () => {

@@ -75,7 +75,7 @@ export function makeParts(start: LaneStart): LaneParts {
 export class LaneHost implements LaneDriver {
   readonly #start: LaneStart;
   readonly #parts: LaneParts;
-  readonly #fault: () => void;
+  readonly #fault: (() => void) | null;
   readonly #lane: Lane;
   /** Null in a lane that has only a TUN. */
   readonly #stack: LaneStack | null;
@@ -90,8 +90,8 @@ export class LaneHost implements LaneDriver {
   /** Whether the last turn may have left something to do. */
   #isBusy = true;
 
-  /** `fault` is called once per round of work. */
-  constructor(start: LaneStart, parts: LaneParts, fault: () => void = () => {}) {
+  /** `fault` is called once per round of work; null for none. */
+  constructor(start: LaneStart, parts: LaneParts, fault: (() => void) | null = null) {
     this.#start = start;
     this.#fault = fault;
     this.#parts = parts;
@@ -148,7 +148,7 @@ export class LaneHost implements LaneDriver {
     const lane = this.#lane;
     while (!lane.isStopping) {
       this.work(Infinity);
-      this.#fault();
+      this.#fault?.();
     }
     this.#finish();
     lane.channels.setWord(LaneWord.Stopped, 1);
@@ -163,7 +163,7 @@ export class LaneHost implements LaneDriver {
   work(waitMsMax: number): void {
     this.#round(waitMsMax);
     while (this.#isBusy && !this.#lane.isStopping) {
-      this.#fault();
+      this.#fault?.();
       this.#round(waitMsMax);
     }
   }
@@ -183,7 +183,7 @@ export class LaneHost implements LaneDriver {
     const beginMs = systemClock.nowMs() + REHEARSAL_DELAY_MS;
     while (systemClock.nowMs() < beginMs && !this.#lane.isStopping) {
       this.work(REHEARSAL_DELAY_MS);
-      this.#fault();
+      this.#fault?.();
     }
     const rehearsal = beginRehearsal(
       this.#start,
