@@ -112,6 +112,7 @@ export class Lane implements StageDrain {
   hostWork: HostWork | null = null;
 
   readonly #policy: PacketPolicy;
+  readonly #gro: GroCoalescer;
   readonly #tun: TunPort | null;
   readonly #stack: StackPort | null;
   readonly #handover: Handover | null;
@@ -141,7 +142,7 @@ export class Lane implements StageDrain {
       options.limits,
     );
     this.context.drain = this;
-    const gro = this.#makeGro(options, lanePlan.scratchAt + LANE_SCRATCH_GRO);
+    const gro = this.#gro = this.#makeGro(options, lanePlan.scratchAt + LANE_SCRATCH_GRO);
     const policy = new PacketPolicy(this.context);
     this.#policy = policy;
     const sink = new InboundSink(
@@ -305,6 +306,8 @@ export class Lane implements StageDrain {
     this.#handover?.beginTurn();
     this.context.announceEpoch();
     this.#policy.beginTurn();
+    // What no device and no policy will see needs no IP packet around it.
+    this.#gro.joinsStreams = this.#tun === null && !this.#policy.looksInbound;
     this.drainStage();
     if (this.#transmitter.isBlocked) this.#transmitter.retry();
     this.#outbound.beginTurn();

@@ -35,13 +35,16 @@ export class Pieces {
 export class InboundItem {
   /** Where the IP header of the first packet stands. */
   at = 0;
-  /** IP length of the whole item: for a run, what one packet of that much payload would have. */
+  /**
+   * IP length of the whole item: for a run, what one packet of that much payload would have. A run of
+   * TCP may be longer than any packet, and its headers tell the length of the first packet alone.
+   */
   bytes = 0;
   /** Packets in it. */
   packetCount = 1;
   /** IP and transport headers of a run; 0 for a single packet, which nobody has looked at. */
   headerBytes = 0;
-  /** Payload bytes of each packet of a run but the last; 0 for a single packet. */
+  /** Payload bytes of each packet of a run of UDP but the last; 0 for a single packet. */
   gsoSize = 0;
   /** Whether IP and transport checksums of all packets were found right. */
   isVerified = false;

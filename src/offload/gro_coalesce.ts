@@ -100,6 +100,12 @@ export class GroCoalescer {
   tcp: boolean;
   /** Switch for UDP: see `GroOptions`. May be changed between flushes. */
   udp: boolean;
+  /**
+   * Whether items are for a reader of streams, which looks at `item` and `listPieces` alone: then no
+   * headers and no iovecs are written, and an item of TCP is all that has come in order, longer than
+   * an IP packet, over PSH and segments of any length. May be changed between flushes.
+   */
+  joinsStreams = false;
   /** Valid during `GroSink.write`. */
   readonly item = new GroItem();
 
@@ -182,9 +188,10 @@ export class GroCoalescer {
   #continueRun(run: GroRun, packet: number, at: number): boolean {
     const item = run.item;
     const payloadBytes = run.payloadBytes;
-    if (this.#itemPackets[item] >= packetsMax(this.#itemKind[item])) return false;
+    const kind = this.#itemKind[item];
+    if (this.#itemPackets[item] >= packetsMax(kind)) return false;
+    if (this.#itemBytes[item] + payloadBytes > this.#bytesMax(kind)) return false;
     const nextSequence = this.#itemNextSequence[item];
-    if (this.#itemBytes[item] + payloadBytes > IP_BYTES_MAX) return false;
     if (!run.continues(this.#view, this.#kernel, at, nextSequence)) return false;
     this.#itemNextSequence[item] = (nextSequence + payloadBytes) | 0;
     this.#append(item, packet, payloadBytes);
@@ -226,7 +233,13 @@ export class GroCoalescer {
       this.#itemTransport[item],
       headerBytes,
       this.#itemKind[item] === PacketKind.Tcp,
+      this.joinsStreams,
     );
+  }
+
+  /** The IP length that an item of that kind may have. */
+  #bytesMax(kind: number): number {
+    return this.joinsStreams && kind === PacketKind.Tcp ? Infinity : IP_BYTES_MAX;
   }
 
   /** Begins an item with a packet and returns it. */
@@ -253,6 +266,7 @@ export class GroCoalescer {
       this.#itemNextSequence[item] = (sequence + bytes - headerBytes) | 0;
       const isPushed = (tcpFlags(this.#view, tcp) & TcpFlag.Psh) !== 0;
       state = isPushed ? PREPENDABLE | HAS_PSH : PREPENDABLE | APPENDABLE;
+      if (this.joinsStreams) state |= APPENDABLE;
     }
     this.#itemState[item] = state;
     return item;
@@ -266,7 +280,7 @@ export class GroCoalescer {
     if (
       kind === PacketKind.Unmergeable ||
       headerBytes !== this.#itemHeaderBytes[item] ||
-      this.#itemBytes[item] + payloadBytes > IP_BYTES_MAX ||
+      this.#itemBytes[item] + payloadBytes > this.#bytesMax(kind) ||
       this.#itemPackets[item] >= packetsMax(kind)
     ) return false;
     if (kind === PacketKind.Udp) return this.#mergeUdp(item, packet, at, bytes, payloadBytes);
@@ -303,12 +317,13 @@ export class GroCoalescer {
     payloadBytes: number,
   ): boolean {
     const gsoSize = this.#itemGsoSize[item];
-    if ((this.#itemState[item] & APPENDABLE) === 0 || payloadBytes > gsoSize) return false;
+    if ((this.#itemState[item] & APPENDABLE) === 0) return false;
+    if (payloadBytes > gsoSize && !this.joinsStreams) return false;
     if (!this.#isSameTcp(item, at) || !this.#verifyBoth(item, at, bytes)) return false;
-    if ((tcpFlags(this.#view, at + this.#itemTransport[item]) & TcpFlag.Psh) !== 0) {
-      this.#itemState[item] = (this.#itemState[item] & ~APPENDABLE) | HAS_PSH;
-    }
-    if (payloadBytes < gsoSize) this.#itemState[item] &= ~APPENDABLE;
+    const isPushed = (tcpFlags(this.#view, at + this.#itemTransport[item]) & TcpFlag.Psh) !== 0;
+    if (isPushed) this.#itemState[item] |= HAS_PSH;
+    const isLast = isPushed || payloadBytes < gsoSize;
+    if (isLast && !this.joinsStreams) this.#itemState[item] &= ~APPENDABLE;
     this.#itemNextSequence[item] = (this.#itemNextSequence[item] + payloadBytes) | 0;
     this.#append(item, packet, payloadBytes);
     return true;
@@ -329,7 +344,7 @@ export class GroCoalescer {
     if ((tcpFlags(this.#view, tcp) & TcpFlag.Psh) !== 0) return false;
     if (!this.#isSameTcp(item, at) || !this.#verifyBoth(item, at, bytes)) return false;
     // What was the only packet so far is now the last one, and a shorter one ends an item.
-    if (payloadBytes > gsoSize) this.#itemState[item] &= ~APPENDABLE;
+    if (payloadBytes > gsoSize && !this.joinsStreams) this.#itemState[item] &= ~APPENDABLE;
     this.#itemGsoSize[item] = payloadBytes;
     this.#itemSequence[item] = tcpSequence(this.#view, tcp);
     this.#packetNext[packet] = this.#itemHead[item];
@@ -386,22 +401,26 @@ export class GroCoalescer {
     const packets = this.#itemPackets[item];
     const at = this.#itemAt[item];
     const bytes = this.#itemBytes[item];
-    const headerBytes = this.#itemHeaderBytes[item];
+    if (!this.joinsStreams) this.#writeForDevice(item, packets, at);
+    const current = this.item;
+    current.at = at;
+    current.bytes = bytes;
+    current.packetCount = packets;
+    current.headerBytes = this.#itemHeaderBytes[item];
+    current.gsoSize = packets > 1 ? this.#itemGsoSize[item] : 0;
+    current.isVerified = packets > 1;
+    this.#delivered = item;
+    sink.write(this.#iovecAt, packets, VNET_HEADER_BYTES + bytes);
+  }
+
+  /** Writes the headers of an item as a device reads them, and its iovecs. */
+  #writeForDevice(item: number, packets: number, at: number): void {
     if (packets > 1) this.#writeHeaders(item);
     else clearVnetHeader(this.#view, at - VNET_HEADER_BYTES);
     const head = this.#itemHead[item];
     const headBytes = VNET_HEADER_BYTES + this.#packetBytes[head];
     this.#iovecs.write(this.#iovecAt, at - VNET_HEADER_BYTES, headBytes);
-    if (packets > 1) this.#writePayloadIovecs(head, headerBytes);
-    const current = this.item;
-    current.at = at;
-    current.bytes = bytes;
-    current.packetCount = packets;
-    current.headerBytes = headerBytes;
-    current.gsoSize = packets > 1 ? this.#itemGsoSize[item] : 0;
-    current.isVerified = packets > 1;
-    this.#delivered = item;
-    sink.write(this.#iovecAt, packets, VNET_HEADER_BYTES + bytes);
+    if (packets > 1) this.#writePayloadIovecs(head, this.#itemHeaderBytes[item]);
   }
 
   /**

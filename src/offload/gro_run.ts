@@ -15,8 +15,13 @@ import {
   TCP_DATA_OFFSET,
   TCP_HEADER_BYTES,
   TCP_SEQUENCE,
+  TcpFlag,
 } from "../wire/tcp.ts";
 import { UDP_CHECKSUM, UDP_LENGTH } from "../wire/udp.ts";
+
+const ALL_BITS = -1;
+/** The place of PSH in the word of data offset, flags and window. */
+const PSH_BIT = TcpFlag.Psh << 16;
 
 /** An item that packets are being appended to. */
 export class GroRun {
@@ -34,10 +39,13 @@ export class GroRun {
   #pseudo = 0;
   /** IPv4: sum of ID and header checksum, the only words of the header that may differ. */
   #idAndChecksum = 0;
+  /** TCP: the bits of data offset, flags and window that have to agree. */
+  #agreeing = ALL_BITS;
 
   /**
    * Begins a run. The item's first packet stands at `headAt` with its own headers still, their
-   * checksums found right; all its packets so far have `bytes` bytes.
+   * checksums found right; all its packets so far have `bytes` bytes. `passesPush`: PSH makes no
+   * difference.
    */
   begin(
     view: DataView,
@@ -47,6 +55,7 @@ export class GroRun {
     transport: number,
     headerBytes: number,
     isTcp: boolean,
+    passesPush: boolean,
   ): void {
     const isV4 = transport === IPV4_HEADER_BYTES;
     const protocol = isTcp ? IpProtocol.Tcp : IpProtocol.Udp;
@@ -57,6 +66,7 @@ export class GroRun {
     this.#transport = transport;
     this.#headerBytes = headerBytes;
     this.#isTcp = isTcp;
+    this.#agreeing = passesPush ? ~PSH_BIT : ALL_BITS;
     this.#pseudo = pseudoHeaderSum(view, headAt, isV4 ? 4 : 6, protocol, bytes - transport);
     this.#idAndChecksum = isV4 ? idAndChecksum(view, headAt) : 0;
   }
@@ -74,7 +84,7 @@ export class GroRun {
     const headAt = this.#headAt;
     const transport = this.#transport;
     const isContinued = this.#isTcp
-      ? continuesTcp(view, at, headAt, transport, this.#headerBytes, nextSequence)
+      ? continuesTcp(view, at, headAt, transport, this.#headerBytes, nextSequence, this.#agreeing)
       : continuesUdp(view, at + transport, headAt + transport);
     if (!isContinued) return false;
     if (transport === IPV4_HEADER_BYTES) {
@@ -114,15 +124,17 @@ function continuesTcp(
   transport: number,
   headerBytes: number,
   nextSequence: number,
+  agreeing: number,
 ): boolean {
   const tcp = at + transport;
   const headTcp = headAt + transport;
-  // Ports; acknowledgment; data offset, flags and window. The head has no PSH, or it were closed.
+  const offsetFlagsWindow = view.getInt32(tcp + TCP_DATA_OFFSET);
+  // Ports; acknowledgment; the rest. Where PSH counts the head has none, or it were closed.
   if (
     view.getInt32(tcp + TCP_SEQUENCE) !== nextSequence ||
     view.getInt32(tcp) !== view.getInt32(headTcp) ||
     view.getInt32(tcp + TCP_ACKNOWLEDGMENT) !== view.getInt32(headTcp + TCP_ACKNOWLEDGMENT) ||
-    view.getInt32(tcp + TCP_DATA_OFFSET) !== view.getInt32(headTcp + TCP_DATA_OFFSET)
+    ((offsetFlagsWindow ^ view.getInt32(headTcp + TCP_DATA_OFFSET)) & agreeing) !== 0
   ) return false;
   for (let i = transport + TCP_HEADER_BYTES; i < headerBytes; i += 4) {
     if (view.getInt32(at + i) !== view.getInt32(headAt + i)) return false;

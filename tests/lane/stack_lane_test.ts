@@ -5,6 +5,7 @@ import { SeededRandom } from "../../src/base/random.ts";
 import { LaneCounter } from "../../src/lane/counters.ts";
 import { Divert } from "../../src/lane/inbound_sink.ts";
 import { DIVERT_NODES } from "../../src/lane/shared_state.ts";
+import { NodePolicy } from "../../src/node/node_policy.ts";
 import { AllowedIps } from "../../src/tables/allowed_ips.ts";
 import { PeerCommand } from "../../src/tables/peer_table.ts";
 import { splitReference } from "../reference/gso_split_reference.ts";
@@ -216,6 +217,63 @@ Deno.test("packets of several receives of one turn are one item", () => {
   fixture.run();
   assertEquals(stack.items.map(({ packetCount }) => packetCount), [4]);
   assertEquals(stack.items[0].bytes.subarray(40), whole.subarray(40, 4040));
+});
+
+/** A stream of 80,000 bytes from the peer, as two super-packets, in packets of 1,000 bytes. */
+function longStream(): Uint8Array[] {
+  return [0, 1].flatMap((i) => {
+    const whole = ipPart(tcpSuperPacket4(inner(1), OWN, pattern(40_000, i), 1000));
+    new DataView(whole.buffer, whole.byteOffset).setUint32(24, 5000 + i * 40_000);
+    return splitReference(whole, {
+      isGso: true,
+      needsCsum: true,
+      csumStart: 20,
+      csumOffset: 16,
+      gsoSize: 1000,
+      protocol: 6,
+      transport: 20,
+    });
+  });
+}
+
+/** How many packets each item has when `packets` come in two runs within a turn. */
+function itemsOf({ fixture, stack }: Setup, packets: readonly Uint8Array[]): number[] {
+  const keypair = fixture.addKeypair(1);
+  for (const half of [packets.slice(0, 40), packets.slice(40)]) {
+    const run = half.map((packet) => fixture.message(keypair, counter++, packet));
+    fixture.udp.arrivals.push({
+      bytes: Uint8Array.from(run.flatMap((message) => [...message])),
+      segmentBytes: run[0].length,
+    });
+  }
+  fixture.run();
+  return stack.items.map(({ packetCount }) => packetCount);
+}
+
+let counter = 0;
+
+Deno.test("without a TUN an item is all that a turn has brought of a stream", () => {
+  const setup = setUp({ openBatches: 4 });
+  const packets = longStream();
+  assertEquals(itemsOf(setup, packets), [80]);
+  const [{ bytes, pieces, headerBytes, isVerified }] = setup.stack.items;
+  assertEquals([headerBytes, isVerified], [40, true]);
+  assertEquals(pieces, Array(80).fill(1000));
+  assertEquals(
+    bytes.subarray(40),
+    Uint8Array.from(packets.flatMap((one) => [...one.subarray(40)])),
+  );
+});
+
+Deno.test("what a TUN or a policy may have to see is never longer than an IP packet", () => {
+  const packets = longStream();
+  const withTun = setUp({ openBatches: 4, tun: true });
+  assertEquals(itemsOf(withTun, packets), []);
+  assertEquals(withTun.fixture.tun.toHost.map(({ length }) => length), [65_050, 15_050]);
+  const withPolicy = setUp({ openBatches: 4 });
+  const { tables, channels } = withPolicy.fixture;
+  new NodePolicy(tables, [channels], () => 1).startFlowStatistics();
+  assertEquals(itemsOf(withPolicy, packets), [65, 15]);
 });
 
 Deno.test("with a TUN and a stack, the divert table decides by the longest prefix", () => {

@@ -18,10 +18,11 @@ class Arrivals {
   readonly #item = new InboundItem();
   #at = ARRIVALS_AT;
 
-  constructor(scene: StackScene, gro: boolean) {
+  constructor(scene: StackScene, { gro = true, joinsStreams = true }: WireOptions) {
     this.#scene = scene;
     const options = { slabAddress: 0, tcp: gro, udp: gro };
     this.#gro = new GroCoalescer(scene.slab, scene.kernel, GRO_AT, options);
+    this.#gro.joinsStreams = joinsStreams;
   }
 
   add(packet: Uint8Array): void {
@@ -50,9 +51,9 @@ export class End {
   readonly scene: StackScene;
   readonly arrivals: Arrivals;
 
-  constructor(options: SceneOptions, gro: boolean) {
+  constructor(options: SceneOptions, wire: WireOptions) {
     this.scene = new StackScene(options);
-    this.arrivals = new Arrivals(this.scene, gro);
+    this.arrivals = new Arrivals(this.scene, wire);
   }
 }
 
@@ -61,6 +62,8 @@ export interface WireOptions {
   rttMs?: number;
   gso?: boolean;
   gro?: boolean;
+  /** Whether GRO may join more than an IP packet holds, as on a lane without a TUN. */
+  joinsStreams?: boolean;
   mtu?: number;
   /** What becomes of a packet: itself, none, or others (also back to where it came from). */
   router?: (packet: Uint8Array, fromA: boolean) => { on?: Uint8Array; back?: Uint8Array };
@@ -77,12 +80,12 @@ export class StackPair {
   readonly #flights: { atMs: number; to: End; packet: Uint8Array }[] = [];
 
   constructor(options: WireOptions = {}) {
-    const { gso = true, gro = true, mtu } = options;
+    const { gso = true, mtu } = options;
     this.#options = options;
     const ends = [[OWN4, OWN6], [PEER4, PEER6]].map(([v4, v6]) => {
       const addresses = [{ address: address(v4), bits: 24 }, { address: address(v6), bits: 64 }];
       const sceneOptions = { addresses, mtu, gsoMaxBytes: gso ? 65_535 : 0 };
-      return new End(sceneOptions, gro);
+      return new End(sceneOptions, options);
     });
     [this.a, this.b] = ends;
   }

@@ -49,7 +49,7 @@ for (const remote of [PEER4, PEER6]) {
       gro ? "on" : "off"
     }`;
     Deno.test(name, () => {
-      const pair = new StackPair({ gso, gro });
+      const pair = new StackPair({ gso, gro, joinsStreams: remote === PEER4 });
       exchange(pair, remote, pattern(3_000_000, 1), pattern(500_000, 2));
       const { counters } = pair.b.scene.stack;
       const packetsIn = counters.value(StackCounter.PacketsIn);

@@ -10,7 +10,7 @@ import {
 } from "../../src/offload/gro_coalesce.ts";
 import { IOVEC_BYTES } from "../../src/offload/iovec.ts";
 import type { ChecksumKernel } from "../../src/wire/checksum_kernel.ts";
-import { coalesceReference } from "../reference/gro_coalesce_reference.ts";
+import { coalesceReference, joinReference } from "../reference/gro_coalesce_reference.ts";
 import {
   buildPacket,
   type PacketFields,
@@ -113,6 +113,54 @@ export function checkCoalesce(
     }
   }
   return expected;
+}
+
+/** What a reader of streams is given for one batch of packets, with the headers of each item. */
+export function join(
+  packets: Uint8Array[],
+  options: Partial<GroOptions> = {},
+  kernel: ChecksumKernel = kernels.wasm,
+): { item: GroItem; headers: Uint8Array; pieces: Uint8Array[] }[] {
+  const coalescer = makeCoalescer(options, kernel);
+  coalescer.joinsStreams = true;
+  const items: ReturnType<typeof join> = [];
+  addAll(coalescer, packets);
+  coalescer.flush({
+    write: () => {
+      const { item } = coalescer;
+      const pieces: Uint8Array[] = [];
+      coalescer.listPieces({ add: (at, bytes) => pieces.push(slab.u8.slice(at, at + bytes)) });
+      const headers = slab.u8.slice(item.at, item.at + item.headerBytes);
+      items.push({ item: { ...item }, headers, pieces });
+    },
+  });
+  return items;
+}
+
+/** Joins with every kernel and demands the reference's items; the number of packets in each. */
+export function checkJoin(
+  packets: Uint8Array[],
+  where: string,
+  options: Partial<GroOptions> = {},
+): number[] {
+  const expected = joinReference(packets, { tcp: true, udp: true, ...options });
+  for (const [name, kernel] of Object.entries(kernels)) {
+    const items = join(packets, options, kernel);
+    assertEquals(items.length, expected.length, `${where}, ${name}: number of items`);
+    items.forEach(({ item, headers, pieces }, i) => {
+      const [first] = expected[i];
+      const isRun = expected[i].length > 1;
+      const wanted = isRun ? expected[i].map(({ payload }) => payload) : [first.bytes];
+      assertEquals(pieces, wanted, `${where}, ${name}, item ${i}`);
+      assertEquals(item.packetCount, expected[i].length);
+      assertEquals(item.isVerified, isRun);
+      if (isRun) {
+        assertEquals(headers, first.bytes.slice(0, item.headerBytes), "the first packet's headers");
+        assertEquals(item.bytes, wanted.reduce((sum, { length }) => sum + length, headers.length));
+      }
+    });
+  }
+  return expected.map(({ length }) => length);
 }
 
 /** Number of packets that were merged into each write. */

@@ -4,6 +4,7 @@ import { GRO_IOVECS_MAX, GRO_PACKETS_MAX } from "../../src/offload/gro_coalesce.
 import {
   addAll,
   checkCoalesce,
+  checkJoin,
   coalesce,
   datagrams,
   GatheringSink,
@@ -433,4 +434,33 @@ Deno.test("a packet that may be of any flow closes all items", () => {
   for (const packet of [laterFragment, extended]) {
     assertEquals(shape([a, u, packet, b, u, u]), [1, 1, 1, 1, 2]);
   }
+});
+
+Deno.test("a reader of streams gets all that came in order as one item", () => {
+  const push = (index: number) => (i: number) => ({ flags: i === index ? ACK | PSH : ACK });
+  for (const version of versions) {
+    const joined = (lengths: number[], index = -1) =>
+      checkJoin(segments(lengths, { version }, push(index)), `version ${version}`);
+    assertEquals(joined([100, 100, 100, 100], 1), [4], "over PSH");
+    assertEquals(joined([100, 100, 100], 0), [3], "over PSH in the first");
+    assertEquals(joined([100, 60, 100, 180, 100, 100]), [6], "of any length");
+    assertEquals(joined(Array(GRO_PACKETS_MAX).fill(1228)), [256], "longer than an IP packet");
+    assertEquals(
+      checkJoin(datagrams(Array(GRO_PACKETS_MAX).fill(1200), { version }), "UDP"),
+      [54, 54, 54, 54, 40],
+      "datagrams as ever",
+    );
+  }
+});
+
+Deno.test("what a reader of streams gets ends at a gap, at FIN and where headers differ", () => {
+  const gap = segments([100, 100, 100, 100]);
+  gap.splice(1, 1);
+  assertEquals(checkJoin(gap, "gap"), [1, 2]);
+  const changed = (field: Partial<PacketFields>) =>
+    segments([100, 100, 100, 100], {}, (i) => i >= 2 ? field : {});
+  assertEquals(checkJoin(changed({ acknowledgment: 5 }), "acknowledgment"), [2, 2]);
+  assertEquals(checkJoin(changed({ window: 5 }), "window"), [2, 2]);
+  assertEquals(checkJoin(changed({ tos: 3 }), "congestion mark"), [2, 2]);
+  assertEquals(checkJoin(changed({ flags: ACK | FIN }), "FIN"), [2, 1, 1]);
 });

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { SeededRandom } from "../../src/base/random.ts";
 import { GRO_DATAGRAMS_MAX } from "../../src/offload/gro_coalesce.ts";
-import { checkCoalesce, coalesce } from "./coalesce_harness.ts";
+import { checkCoalesce, checkJoin, coalesce } from "./coalesce_harness.ts";
 import {
   ACK,
   buildPacket,
@@ -78,6 +78,19 @@ Deno.test("random batches of several flows agree with the reference in every byt
     merged += packets.length - writes.length;
   }
   assert(merged > 5000, `only ${merged} were merged`);
+});
+
+Deno.test("a reader of streams gets what the reference gives it, of random batches", () => {
+  const seed = 27;
+  const random = new SeededRandom(seed);
+  let merged = 0;
+  for (let round = 0; round < 400; round++) {
+    const packets = randomBatch(random);
+    const options = { tcp: random.below(8) > 0, udp: random.below(8) > 0 };
+    const items = checkJoin(packets, `seed ${seed} round ${round}`, options);
+    merged += packets.length - items.length;
+  }
+  assert(merged > 2500, `only ${merged} were merged`);
 });
 
 /** The pieces that a device makes of a write: IP packets. */

@@ -46,15 +46,42 @@ export function coalesceReference(
   packets: Uint8Array[],
   options: ReferenceGroOptions,
 ): Uint8Array[] {
+  return itemsOf(packets, options, IP_PACKETS).map(render);
+}
+
+/** What a reader of streams gets for a batch of packets: the packets of each item, in order. */
+export function joinReference(
+  packets: Uint8Array[],
+  options: ReferenceGroOptions,
+): { bytes: Uint8Array; payload: Uint8Array }[][] {
+  return itemsOf(packets, options, STREAMS);
+}
+
+/** What bounds an item of TCP. */
+interface Bounds {
+  readonly bytesMax: number;
+  /** Whether PSH, a shorter and a longer segment end it. */
+  readonly hasEnds: boolean;
+}
+
+const IP_PACKETS: Bounds = { bytesMax: MERGED_BYTES_MAX, hasEnds: true };
+const STREAMS: Bounds = { bytesMax: Infinity, hasEnds: false };
+
+function itemsOf(
+  packets: Uint8Array[],
+  options: ReferenceGroOptions,
+  tcpBounds: Bounds,
+): Packet[][] {
   const items: Packet[][] = [];
   for (const bytes of packets) {
     const packet = parse(bytes, options);
+    const bounds = packet.protocol === TCP ? tcpBounds : IP_PACKETS;
     const last = lastItemOfFlow(items, packet.flow);
-    const merged = last && (append(last, packet) ?? prepend(last, packet));
+    const merged = last && (append(last, packet, bounds) ?? prepend(last, packet, bounds));
     if (last && merged) items[items.indexOf(last)] = merged;
     else items.push([packet]);
   }
-  return items.map(render);
+  return items;
 }
 
 function lastItemOfFlow(items: Packet[][], flow?: string): Packet[] | undefined {
@@ -66,25 +93,28 @@ function lastItemOfFlow(items: Packet[][], flow?: string): Packet[] | undefined 
   return undefined;
 }
 
-function mayMerge(item: Packet[], packet: Packet): boolean {
+function mayMerge(item: Packet[], packet: Packet, { bytesMax }: Bounds): boolean {
   const bytes = item[0].headerBytes + payloadBytes([...item, packet]);
   if (packet.protocol === UDP && item.length === MERGED_DATAGRAMS_MAX) return false;
   return [...item, packet].every((one) =>
     one.isMergeable && one.isValid && one.common === packet.common
-  ) && bytes <= MERGED_BYTES_MAX;
+  ) && bytes <= bytesMax;
 }
 
-function append(item: Packet[], packet: Packet): Packet[] | undefined {
+function append(item: Packet[], packet: Packet, bounds: Bounds): Packet[] | undefined {
   const gsoSize = item[0].payload.length;
-  const isOpen = item.every((one) => one.payload.length === gsoSize && !one.isPushed);
-  if (!mayMerge(item, packet) || !isOpen || packet.payload.length > gsoSize) return undefined;
+  const isOpen = packet.payload.length <= gsoSize &&
+    item.every((one) => one.payload.length === gsoSize && !one.isPushed);
+  if (!mayMerge(item, packet, bounds) || (bounds.hasEnds && !isOpen)) return undefined;
   const expected = (item[0].sequence + payloadBytes(item)) % 2 ** 32;
   if (packet.protocol === TCP && packet.sequence !== expected) return undefined;
   return [...item, packet];
 }
 
-function prepend(item: Packet[], packet: Packet): Packet[] | undefined {
-  if (packet.protocol !== TCP || !mayMerge(item, packet) || packet.isPushed) return undefined;
+function prepend(item: Packet[], packet: Packet, bounds: Bounds): Packet[] | undefined {
+  if (packet.protocol !== TCP || !mayMerge(item, packet, bounds) || packet.isPushed) {
+    return undefined;
+  }
   if ((packet.sequence + packet.payload.length) % 2 ** 32 !== item[0].sequence) return undefined;
   const gsoSize = item[0].payload.length;
   const fits = item.length === 1
