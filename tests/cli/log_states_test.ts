@@ -3,26 +3,18 @@ import { assert, assertEquals } from "@std/assert";
 import { requires } from "../requires.ts";
 import { Net } from "../netns/net.ts";
 import { pingUntilAnswered } from "../netns/traffic.ts";
-import { newKeyPair, wg } from "../netns/wg.ts";
+import { wg } from "../netns/wg.ts";
 import { command, Foreground, longhaul, writeConfig } from "./longhaul.ts";
+import { twoTunnels } from "./two_tunnels.ts";
 
 Deno.test({
   name: "a peer that connects and moves is told once each, by its friendly name",
   ...requires("root", "tun", "ip", "nsenter", "ping", "wg"),
   async fn() {
     await using net = new Net();
-    const spaces = await net.twoHosts();
-    const names = [net.interfaceName(), net.interfaceName()];
-    const keys = [newKeyPair(), newKeyPair()];
-    const [a] = await Promise.all([0, 1].map(async (side) => {
-      const file = writeConfig(
-        net,
-        names[side],
-        `[Interface]\nPrivateKey = ${keys[side].privateKey}\nListenPort = ${10_001 + side}\n` +
-          `Address = 10.9.0.${side + 1}/24\n[Peer]\n# friendly_name = my laptop\n` +
-          `PublicKey = ${keys[1 - side].publicKey}\nAllowedIPs = 10.9.0.${2 - side}/32\n` +
-          `Endpoint = 192.0.2.${2 - side}:${10_002 - side}\n`,
-      );
+    const { spaces, names, texts } = await twoTunnels(net, () => "# friendly_name = my laptop\n");
+    const [a] = await Promise.all(texts.map(async (text, side) => {
+      const file = writeConfig(net, names[side], text);
       const argv = command("up", file, "--log-format", "json");
       const started = Foreground.start(net, spaces[side], argv);
       await started.says(/ is up, UDP port /);

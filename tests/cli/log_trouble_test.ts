@@ -5,8 +5,8 @@ import { inNamespace, waitFor } from "../netns/command.ts";
 import { Net } from "../netns/net.ts";
 import { answers } from "../netns/node_process.ts";
 import { assertPing, pingUntilAnswered } from "../netns/traffic.ts";
-import { newKeyPair } from "../netns/wg.ts";
 import { command, Foreground, longhaul, writeConfig } from "./longhaul.ts";
+import { twoTunnels } from "./two_tunnels.ts";
 
 /** Ways for standard error to be of no use, as redirections of a shell. */
 const TROUBLES: readonly (readonly [what: string, redirection: string])[] = [
@@ -22,18 +22,8 @@ for (const [what, redirection] of TROUBLES) {
     ...requires("root", "tun", "ip", "nsenter", "ping", "bash"),
     async fn() {
       await using net = new Net();
-      const spaces = await net.twoHosts();
-      const names = [net.interfaceName(), net.interfaceName()];
-      const keys = [newKeyPair(), newKeyPair()];
-      const files = [0, 1].map((side) =>
-        writeConfig(
-          net,
-          names[side],
-          `[Interface]\nPrivateKey = ${keys[side].privateKey}\nListenPort = ${10_001 + side}\n` +
-            `Address = 10.9.0.${side + 1}/24\n[Peer]\nPublicKey = ${keys[1 - side].publicKey}\n` +
-            `AllowedIPs = 10.9.0.${2 - side}/32\nEndpoint = 192.0.2.${2 - side}:${10_002 - side}\n`,
-        )
-      );
+      const { spaces, names, texts } = await twoTunnels(net);
+      const files = texts.map((text, side) => writeConfig(net, names[side], text));
       await Foreground.up(net, spaces[1], files[1]);
       const argv = command("up", files[0], "--log-level", "verbose");
       const script = `exec "$@" ${redirection} </dev/null >/dev/null`;

@@ -15,6 +15,7 @@ import { Net } from "../netns/net.ts";
 import { pingUntilAnswered } from "../netns/traffic.ts";
 import { newKeyPair, newPresharedKey } from "../netns/wg.ts";
 import { command, Foreground, longhaul, socketPath, writeConfig } from "./longhaul.ts";
+import { twoTunnels } from "./two_tunnels.ts";
 
 /** Characters of a key that are enough to guess nothing, and more than a message may hold. */
 const TELLING = 12;
@@ -94,19 +95,13 @@ for (const format of ["text", "json"]) {
     ...requires("root", "tun", "ip", "nsenter", "ping"),
     async fn() {
       await using net = new Net();
-      const spaces = await net.twoHosts();
-      const names = [net.interfaceName(), net.interfaceName()];
-      const keys = [newKeyPair(), newKeyPair()];
       const psk = newPresharedKey();
-      const [a, b] = await Promise.all([0, 1].map(async (side) => {
-        const file = writeConfig(
-          net,
-          names[side],
-          `[Interface]\nPrivateKey = ${keys[side].privateKey}\nListenPort = ${10_001 + side}\n` +
-            `Address = 10.9.0.${side + 1}/24\n[Peer]\n# friendly_name = ${psk}\n` +
-            `PublicKey = ${keys[1 - side].publicKey}\nPresharedKey = ${psk}\n` +
-            `AllowedIPs = 10.9.0.${2 - side}/32\nEndpoint = 192.0.2.${2 - side}:${10_002 - side}\n`,
-        );
+      const { spaces, names, keys, texts } = await twoTunnels(
+        net,
+        () => `# friendly_name = ${psk}\nPresharedKey = ${psk}\n`,
+      );
+      const [a, b] = await Promise.all(texts.map(async (text, side) => {
+        const file = writeConfig(net, names[side], text);
         const argv = command("up", file, "--log-level", "verbose", "--log-format", format);
         const started = Foreground.start(net, spaces[side], argv);
         await started.says(/ is up, UDP port /);

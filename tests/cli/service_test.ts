@@ -8,17 +8,18 @@ import { requires } from "../requires.ts";
 import { run, waitFor } from "../netns/command.ts";
 import { Net } from "../netns/net.ts";
 import { pingUntilAnswered } from "../netns/traffic.ts";
-import { type KeyPair, newKeyPair } from "../netns/wg.ts";
+import { newKeyPair } from "../netns/wg.ts";
 import { DatagramListener } from "../daemon/datagram_listener.ts";
 import { Foreground, longhaul, writeConfig } from "./longhaul.ts";
+import { twoTunnels } from "./two_tunnels.ts";
 
 const LIBRARY = `/usr/local/lib/longhaul/${VERSION}`;
 const UNITS = "etc/systemd/system";
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 
 /** The head of a config with a fresh key, and what is to stand behind it. */
-function config(more = "", keys: KeyPair = newKeyPair()): string {
-  return `[Interface]\nPrivateKey = ${keys.privateKey}\n${more}`;
+function config(more = ""): string {
+  return `[Interface]\nPrivateKey = ${newKeyPair().privateKey}\n${more}`;
 }
 
 /** A folder that stands for `/` of another machine, with one config in it. */
@@ -152,17 +153,7 @@ Deno.test({
   ...requires("root", "tun", "ip", "nsenter", "ping", "setpriv", "unshare", "mount", "systemctl"),
   async fn() {
     await using net = new Net();
-    const spaces = await net.twoHosts();
-    const names = [net.interfaceName(), net.interfaceName()];
-    const keys = [newKeyPair(), newKeyPair()];
-    const texts = [0, 1].map((side) =>
-      config(
-        `ListenPort = ${10_001 + side}\nAddress = 10.9.0.${side + 1}/24\n[Peer]\n` +
-          `PublicKey = ${keys[1 - side].publicKey}\nAllowedIPs = 10.9.0.${2 - side}/32\n` +
-          `Endpoint = 192.0.2.${2 - side}:${10_002 - side}\n`,
-        keys[side],
-      )
-    );
+    const { spaces, names, texts } = await twoTunnels(net);
     await Foreground.up(net, spaces[1], writeConfig(net, names[1], texts[1]));
     const { root, file } = stage(net, names[0], texts[0]);
     await service("install", file, "--root-dir", root);

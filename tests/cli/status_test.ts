@@ -4,33 +4,23 @@ import { requires } from "../requires.ts";
 import { run, waitFor } from "../netns/command.ts";
 import { Net } from "../netns/net.ts";
 import { assertPing, pingUntilAnswered } from "../netns/traffic.ts";
-import { newKeyPair, wg } from "../netns/wg.ts";
+import { wg } from "../netns/wg.ts";
 import { NodeProcess } from "../netns/node_process.ts";
 import { command, Foreground, longhaul, writeConfig } from "./longhaul.ts";
+import { type TwoTunnels, twoTunnels } from "./two_tunnels.ts";
 
 const TOOLS = ["root", "tun", "ip", "nsenter", "ping", "wg"];
 
 /** Two tunnels that have spoken to each other; the first one calls its peer `phone`. */
-async function pair(net: Net): Promise<{ spaces: string[]; names: string[] }> {
-  const spaces = await net.twoHosts();
-  const names = [net.interfaceName(), net.interfaceName()];
-  const keys = [newKeyPair(), newKeyPair()];
-  for (const side of [0, 1]) {
-    const other = 1 - side;
-    const file = writeConfig(
-      net,
-      names[side],
-      `[Interface]\nPrivateKey = ${keys[side].privateKey}\nListenPort = ${10_001 + side}\n` +
-        `Address = 10.9.0.${side + 1}/24\n[Peer]\n${
-          side === 0 ? "# friendly_name = phone\n" : ""
-        }` +
-        `PublicKey = ${keys[other].publicKey}\nAllowedIPs = 10.9.0.${other + 1}/32\n` +
-        `Endpoint = 192.0.2.${other + 1}:${10_001 + other}\n`,
-    );
-    await Foreground.up(net, spaces[side], file);
+async function pair(net: Net): Promise<TwoTunnels> {
+  const name = (side: number) => side === 0 ? "# friendly_name = phone\n" : "";
+  const tunnels = await twoTunnels(net, name);
+  const { spaces, names, texts } = tunnels;
+  for (const [side, text] of texts.entries()) {
+    await Foreground.up(net, spaces[side], writeConfig(net, names[side], text));
   }
   await pingUntilAnswered(spaces[0], "10.9.0.2");
-  return { spaces, names };
+  return tunnels;
 }
 
 function statusTest(name: string, scenario: (net: Net) => Promise<void>, ...more: string[]): void {
