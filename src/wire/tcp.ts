@@ -77,11 +77,6 @@ export function tcpWindow(view: DataView, at: number): number {
   return view.getUint16(at + TCP_WINDOW);
 }
 
-/** The checksum field in network order. */
-export function tcpChecksum(view: DataView, at: number): number {
-  return view.getUint16(at + TCP_CHECKSUM);
-}
-
 /** Writes a header, checksum and urgent pointer zero. `headerBytes` includes the options. */
 export function writeTcpHeader(
   view: DataView,

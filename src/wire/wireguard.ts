@@ -30,21 +30,20 @@ export const PADDING_BYTES = 16;
 
 /** Length of a MAC in a handshake message. */
 export const MAC_BYTES = 16;
+/** mac1 and mac2 are what initiations and responses end with. */
+export const MACS_BYTES = 2 * MAC_BYTES;
 
 // Places of the fields, counted from the message.
-export const INITIATION_SENDER = 4;
+/** In initiations and responses: the index that answers to them must name. */
+export const HANDSHAKE_SENDER = 4;
+
 export const INITIATION_EPHEMERAL = 8;
 export const INITIATION_STATIC = 40;
 export const INITIATION_TIMESTAMP = 88;
-export const INITIATION_MAC1 = 116;
-export const INITIATION_MAC2 = 132;
 
-export const RESPONSE_SENDER = 4;
 export const RESPONSE_RECEIVER = 8;
 export const RESPONSE_EPHEMERAL = 12;
 export const RESPONSE_EMPTY = 44;
-export const RESPONSE_MAC1 = 60;
-export const RESPONSE_MAC2 = 76;
 
 export const COOKIE_REPLY_RECEIVER = 4;
 export const COOKIE_REPLY_NONCE = 8;

@@ -14,7 +14,6 @@ export const LABEL_COOKIE = "cookie--";
 
 export const KEY_BYTES = 32;
 export const TAG_BYTES = 16;
-export const MAC_BYTES = 16;
 export const TIMESTAMP_BYTES = 12;
 
 /** An initiator makes a new session when it sends on a key older than this. */

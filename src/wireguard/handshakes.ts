@@ -21,8 +21,8 @@ import { INITIATION_INTERVAL_MS, KEY_BYTES, REKEY_TIMEOUT_MS } from "./constants
 import type { EndpointStore } from "./endpoint_store.ts";
 import { DeviceEventCode } from "./events.ts";
 import type { Keypairs } from "./keypairs.ts";
-import { COOKIE_REPLY_RECEIVER, RESPONSE_RECEIVER } from "../wire/wireguard.ts";
-import { createInitiation, createResponse, readWord, SENDER_INDEX } from "./messages.ts";
+import { COOKIE_REPLY_RECEIVER, HANDSHAKE_SENDER, RESPONSE_RECEIVER } from "../wire/wireguard.ts";
+import { createInitiation, createResponse, readWord } from "./messages.ts";
 import {
   clampPrivateKey,
   type Identity,
@@ -131,7 +131,7 @@ export class Handshakes {
     this.dropPending(peer);
     endpoints.write(peer.slot, from);
     table.addField(peer.slot, PeerField.HandshakeRxBytes, message.length);
-    this.#answer(peer, opened, readWord(message, SENDER_INDEX), from, nowMs);
+    this.#answer(peer, opened, readWord(message, HANDSHAKE_SENDER), from, nowMs);
     this.#timers.handshakeReceived(peer, nowMs);
     return DropReason.None;
   }
@@ -164,7 +164,7 @@ export class Handshakes {
     table.addField(peer.slot, PeerField.HandshakeRxBytes, message.length);
     keypairs.install(pending.slot, {
       isInitiator: true,
-      remoteIndex: readWord(message, SENDER_INDEX),
+      remoteIndex: readWord(message, HANDSHAKE_SENDER),
       keys: this.#noise.deriveTransportKeys(transcript),
     }, nowMs);
     this.#timers.sessionDerived(peer, nowMs);

@@ -17,10 +17,15 @@ import {
   KEY_BYTES,
   LABEL_COOKIE,
   LABEL_MAC1,
-  MAC_BYTES,
 } from "./constants.ts";
-import { COOKIE_REPLY_COOKIE, COOKIE_REPLY_NONCE } from "../wire/wireguard.ts";
-import { createCookieReply, MACS_BYTES, readWord, SENDER_INDEX } from "./messages.ts";
+import {
+  COOKIE_REPLY_COOKIE,
+  COOKIE_REPLY_NONCE,
+  HANDSHAKE_SENDER,
+  MAC_BYTES,
+  MACS_BYTES,
+} from "../wire/wireguard.ts";
+import { createCookieReply, readWord } from "./messages.ts";
 
 const labelMac1 = new TextEncoder().encode(LABEL_MAC1);
 const labelCookie = new TextEncoder().encode(LABEL_COOKIE);
@@ -85,7 +90,7 @@ export class CookieChecker {
 
   /** The cookie reply to a message whose mac1 was right, to be sent to `from`. */
   createReply(message: Uint8Array, from: EndpointBytes, nowMs: number): Uint8Array {
-    const reply = createCookieReply(readWord(message, SENDER_INDEX));
+    const reply = createCookieReply(readWord(message, HANDSHAKE_SENDER));
     const nonce = this.#random.fill(new Uint8Array(NONCE_BYTES));
     const cookie = this.#cookieFor(from, nowMs);
     reply.set(nonce, COOKIE_REPLY_NONCE);

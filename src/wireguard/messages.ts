@@ -16,17 +16,12 @@
 
 import {
   COOKIE_REPLY_BYTES,
+  HANDSHAKE_SENDER,
   INITIATION_BYTES,
   MessageType,
   RESPONSE_BYTES,
   RESPONSE_RECEIVER,
 } from "../wire/wireguard.ts";
-
-/** Where initiations and responses carry the index that answers to them must name. */
-export const SENDER_INDEX = 4;
-
-/** mac1 and mac2 are the last 32 bytes of initiations and responses. */
-export const MACS_BYTES = 32;
 
 /** The little-endian word at `at`, signed as indexes are everywhere in the tables. */
 export function readWord(message: Uint8Array, at: number): number {
@@ -45,7 +40,7 @@ export function writeWord(message: Uint8Array, at: number, value: number): void 
 function createMessage(byteLength: number, type: number, firstIndex: number): Uint8Array {
   const message = new Uint8Array(byteLength);
   writeWord(message, 0, type);
-  writeWord(message, SENDER_INDEX, firstIndex);
+  writeWord(message, HANDSHAKE_SENDER, firstIndex);
   return message;
 }
 

@@ -15,10 +15,10 @@ import {
   DATA_HEADER_BYTES,
   DATA_OVERHEAD_BYTES,
   dataCounter,
+  HANDSHAKE_SENDER,
   MessageType,
   RESPONSE_BYTES,
   RESPONSE_RECEIVER,
-  RESPONSE_SENDER,
 } from "../../src/wire/wireguard.ts";
 import type { KeyPair } from "../netns/wg.ts";
 import { address4, type UdpSocket } from "./sockets.ts";
@@ -125,7 +125,7 @@ export class RoguePeer {
         .openResponse(response, transcript, this.#identity, ephemeral, psk);
       if (opened === null) throw new Error("the response does not open");
       const keys = this.#noise.deriveTransportKeys(opened);
-      return new Session(keys, index, readWord(response, RESPONSE_SENDER));
+      return new Session(keys, index, readWord(response, HANDSHAKE_SENDER));
     };
     return { message, index, complete };
   }

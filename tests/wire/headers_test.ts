@@ -29,7 +29,6 @@ import {
 } from "../../src/wire/ipv6.ts";
 import {
   tcpAcknowledgment,
-  tcpChecksum,
   tcpDestinationPort,
   tcpFlags,
   tcpHeaderBytes,
@@ -171,7 +170,6 @@ Deno.test("the TCP accessors read every field, and writeTcpHeader() writes them"
   ];
   const expected = [40_000, 443, 0xfedcba98 | 0, 0x87654321 | 0, 32, 0xd9, 0xabcd];
   assertEquals(read(), expected);
-  assertEquals(tcpChecksum(view, at), view.getUint16(at + 16));
   u8.fill(0xff, at, at + 20);
   writeTcpHeader(view, at, 40_000, 443, 0xfedcba98 | 0, 0x87654321 | 0, 32, 0xd9, 0xabcd);
   assertEquals(read(), expected);

@@ -15,21 +15,19 @@ Deno.test("the messages are 148, 92 and 64 bytes, and 32 more than the packet", 
 Deno.test("the fields of each handshake message follow one another without a gap", () => {
   const w = wireguard;
   const initiation = [
-    [w.INITIATION_SENDER, 4],
+    [w.HANDSHAKE_SENDER, 4],
     [w.INITIATION_EPHEMERAL, 32],
     [w.INITIATION_STATIC, 48],
     [w.INITIATION_TIMESTAMP, 28],
-    [w.INITIATION_MAC1, 16],
-    [w.INITIATION_MAC2, 16],
+    [w.INITIATION_BYTES - w.MACS_BYTES, w.MACS_BYTES],
     [w.INITIATION_BYTES, 0],
   ];
   const response = [
-    [w.RESPONSE_SENDER, 4],
+    [w.HANDSHAKE_SENDER, 4],
     [w.RESPONSE_RECEIVER, 4],
     [w.RESPONSE_EPHEMERAL, 32],
     [w.RESPONSE_EMPTY, 16],
-    [w.RESPONSE_MAC1, 16],
-    [w.RESPONSE_MAC2, 16],
+    [w.RESPONSE_BYTES - w.MACS_BYTES, w.MACS_BYTES],
     [w.RESPONSE_BYTES, 0],
   ];
   const cookieReply = [

@@ -45,11 +45,6 @@ export class Reassembly {
     return this.#duplicateStart !== this.#duplicateEnd;
   }
 
-  /** Where the highest range ends; only when there is one. */
-  get highestEnd(): number {
-    return this.#ends[this.count - 1];
-  }
-
   /** Forgets everything. */
   clear(): void {
     this.count = 0;
