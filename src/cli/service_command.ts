@@ -61,7 +61,7 @@ export const serviceInstallCommand: CommandSpec = {
                        changed in its config reaches it by systemctl reload or longhaul reload
   longhaul-quick@NAME  root, for a config with hooks, DNS, SaveConfig, a default route, or a port
                        below 1024
-The one that fits is taken, and why is said. Deno, the program and its modules are copied to
+The one that fits is taken, and why is said. Deno and the program are copied to
 ${allVersionsFolder()}/VERSION; a service depends on nothing else.`,
   run: runInstall,
 };
@@ -106,7 +106,7 @@ async function runInstall(input: CommandInput): Promise<number> {
       : `${unit}${config.interfaceName}, sandboxed: the config needs nothing that only root may do`,
   );
   await installProgram(root, mainUrl);
-  tell(`copied Deno, the program and its modules to ${root}${libraryFolder()}`);
+  tell(`copied Deno and the program to ${root}${libraryFolder()}`);
   writeUnits(root, unit, config);
   await enable(place, `${unit}${config.interfaceName}.service`, flags.has("no-start"));
   return 0;

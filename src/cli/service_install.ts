@@ -12,7 +12,7 @@ import { SetupError } from "../daemon/setup_error.ts";
 import { serviceEnvironment, type UnitOptions } from "./service_units.ts";
 
 /** Folders and files of the program; those of tests and tools are left out. */
-const PROGRAM_FILES = ["main.ts", "main.bundle.js", "deno.json", "deno.lock", "LICENSE"];
+const PROGRAM_FILES = ["main.ts", "main.bundle.js", "deno.json", "deno.lock", "LICENSE", "NOTICES"];
 const PROGRAM_FOLDERS = ["src", "ffi"];
 const TIMEOUT_MS = 120_000;
 

@@ -27,7 +27,7 @@ const PRIVILEGED_PORTS = 1024;
 
 /** What units are made of. */
 export interface UnitOptions {
-  /** The folder with the Deno binary, the program and its modules, as the service sees it. */
+  /** The folder with the Deno binary and the program, as the service sees it. */
   readonly libraryFolder: string;
 }
 

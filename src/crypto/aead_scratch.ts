@@ -23,7 +23,9 @@ export const AEAD_SECRET_BYTES = 320;
 
 /**
  * Behind that, in words of 8 bytes, the addresses that libcrypto is called with. Read from a
- * BigUint64Array they go into a call's registers without becoming BigInts of the heap.
+ * BigUint64Array they go into a call's registers without becoming BigInts of the heap. A stray write
+ * to the slab can thus make OpenSSL write anywhere: whoever writes there stays within the places that
+ * it has reserved, and lengths from a packet are checked before.
  */
 export const AeadAddress = {
   /** The slab's first byte. */

@@ -41,6 +41,8 @@ const REHEARSAL_WAIT_MS = 1;
 const REHEARSAL_DELAY_MS = 150;
 /** How long a lane that ends lets go out what it has taken in. */
 const FINISH_MS = 200;
+/** Rounds after which the caller of `work` has its turn again, however busy the ports are. */
+const ROUNDS_MAX = 64;
 
 /** Runs the lane until main asks it to stop. */
 export function runLane(start: LaneStart, post: (message: WorkerMessage) => void): void {
@@ -157,12 +159,13 @@ export class LaneHost implements LaneDriver {
   }
 
   /**
-   * Waits until there is something to do, at most `waitMsMax`, and goes on until nothing is left. The
+   * Waits until there is something to do, at most `waitMsMax`, and goes on until nothing is left, for
+   * ROUNDS_MAX at most: whoever floods a rehearsed loop does not keep the lane from its own ports. The
    * loop around rounds is here, and not in `run`: that is called once, so V8 interprets it for long.
    */
   work(waitMsMax: number): void {
     this.#round(waitMsMax);
-    while (this.#isBusy && !this.#lane.isStopping) {
+    for (let i = 1; i < ROUNDS_MAX && this.#isBusy && !this.#lane.isStopping; i++) {
       this.#fault?.();
       this.#round(waitMsMax);
     }
