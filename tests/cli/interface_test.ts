@@ -126,7 +126,7 @@ interfaceTest(
   "WG_PROCESS_FOREGROUND=1 is -f, and LOG_LEVEL says how much is told",
   async (net, space) => {
     for (
-      const [level, pattern] of [["verbose", /^DEBUG: \(.*packet cipher/], [
+      const [level, pattern] of [["verbose", /^DEBUG: \(.*packet cipher/m], [
         "silent",
         /^$/,
       ]] as const

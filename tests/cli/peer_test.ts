@@ -197,7 +197,7 @@ peerTest("what cannot be meant or done leaves file and interface as they were", 
 
 peerTest("a peer whose config cannot be handed over is not there afterwards", async (scene) => {
   const before = scene.text;
-  const nowhere = await scene.peer("add", "phone", "--file", "/nonexistent/phone.conf");
+  const nowhere = await scene.peer("add", "phone", "--file", `${scene.path}.d/phone.conf`);
   assertEquals(nowhere.code, 1);
   assert(nowhere.stderr.includes("removed again"), nowhere.stderr);
   const full = await run(
