@@ -195,6 +195,7 @@ const OWN = new Set([
   "IOVEC",
   "IOVECS_MAX",
   "IOVEC_BYTES",
+  "LOOKUPS_MAX",
   "MEMINFO_BYTES",
   "MEMINFO_DROPS_AT",
   "MESSAGE_DATA",

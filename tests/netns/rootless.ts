@@ -186,7 +186,7 @@ async function copyProject(target: string): Promise<void> {
   await run([
     "sh",
     "-c",
-    'cd "$0" && cp -r deno.json deno.lock main.ts src ffi scripts "$1"',
+    'cd "$0" && cp -r deno.json deno.lock main.ts main.bundle.js src ffi scripts "$1"',
     PROJECT,
     target,
   ]);
