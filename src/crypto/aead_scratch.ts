@@ -2,6 +2,7 @@
  * The scratch memory of the composed AEAD in the slab: two areas of one layout, one for sealing and
  * one for opening. A worker has its own; `kernels.wat` knows the same numbers.
  */
+import { alignUp, CACHE_LINE_BYTES } from "../base/align.ts";
 import { CHACHA20_STATE_BYTES } from "./native_chacha20.ts";
 
 /** Places in an area, in bytes from its start, as far as OpenSSL is told of them. */
@@ -50,6 +51,6 @@ export const AeadAddress = {
 export const AEAD_ADDRESSES = 11;
 
 /** Bytes of one area. */
-export const AEAD_AREA_BYTES = (AEAD_SECRET_BYTES + 8 * AEAD_ADDRESSES + 63) & ~63;
+export const AEAD_AREA_BYTES = alignUp(AEAD_SECRET_BYTES + 8 * AEAD_ADDRESSES, CACHE_LINE_BYTES);
 /** Bytes of scratch that a packet AEAD needs in the slab, at a multiple of 64. */
 export const PACKET_AEAD_SCRATCH_BYTES = 2 * AEAD_AREA_BYTES;

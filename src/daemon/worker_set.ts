@@ -26,6 +26,7 @@ export interface WorkerSetObserver {
 
 /** Starts workers and watches them. */
 export class WorkerSet {
+  readonly #reactor: Reactor;
   readonly #observer: WorkerSetObserver;
   readonly #made = new Map<string, { readonly worker: Worker; readonly stopped: Promise<void> }>();
   readonly #running: Promise<string>[] = [];
@@ -34,7 +35,8 @@ export class WorkerSet {
   #isStopping = false;
 
   /** Its timers are those of `reactor`. */
-  constructor(readonly reactor: Reactor, observer: WorkerSetObserver) {
+  constructor(reactor: Reactor, observer: WorkerSetObserver) {
+    this.#reactor = reactor;
     this.#observer = observer;
   }
 
@@ -74,7 +76,7 @@ export class WorkerSet {
    */
   async running(): Promise<string> {
     const late = Promise.withResolvers<never>();
-    const cancel = this.reactor.every(
+    const cancel = this.#reactor.every(
       START_TIMEOUT_MS,
       () => late.reject(new SetupError(`no worker threads within ${START_TIMEOUT_MS / 1000} s`)),
     );
@@ -89,7 +91,7 @@ export class WorkerSet {
   /** Begins to ask the lanes for signs of life. */
   watch(control: ControlPlane): void {
     const missed = control.channels.map(() => 0);
-    this.#endBeats = this.reactor.every(BEAT_INTERVAL_MS, () => {
+    this.#endBeats = this.#reactor.every(BEAT_INTERVAL_MS, () => {
       let isAllAlive = true;
       control.channels.forEach((channels, lane) => {
         const isAlive = channels.word(LaneWord.BeatAnswer) === channels.word(LaneWord.Beat);
@@ -114,7 +116,7 @@ export class WorkerSet {
       control.postToLane(lane, LaneCommand.Stop);
     }
     const timeout = Promise.withResolvers<void>();
-    const cancel = this.reactor.every(timeoutMs, timeout.resolve);
+    const cancel = this.#reactor.every(timeoutMs, timeout.resolve);
     await Promise.race([Promise.all(this.#stopped), timeout.promise]);
     cancel();
   }

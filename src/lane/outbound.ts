@@ -250,15 +250,17 @@ export class Outbound {
     if (this.#handPeer < 0) return;
     if (this.#link !== null && this.#link.isEmpty) return this.#dropFromClosedLink();
     const peer = this.#destinationOwner();
-    let reason: DropReason = DropReason.None;
-    let keypair = -1;
-    if (peer < 0) reason = DropReason.NoRoute;
-    else if (this.#isForeign(peer)) reason = DropReason.LaneChanged;
-    else if ((keypair = this.#context.sendingKeypair(peer)) < 0) reason = DropReason.NoKeypair;
+    const isForeign = this.#isForeign(peer);
+    const keypair = peer < 0 || isForeign ? -1 : this.#context.sendingKeypair(peer);
     this.#handPeer = keypair < 0 ? -1 : peer;
     this.#handKeypair = keypair;
-    if (reason === DropReason.None) return;
+    if (keypair >= 0) return;
     this.#link?.pop();
+    const reason = peer < 0
+      ? DropReason.NoRoute
+      : isForeign
+      ? DropReason.LaneChanged
+      : DropReason.NoKeypair;
     this.#context.channels.counters.drop(reason, this.#packet.segmentCount - this.#handNext);
   }
 

@@ -402,16 +402,7 @@ Deno.test("130,560 allowed IPs pass in one set, and out again in chunks of at mo
   assertEquals(allowedIps.length, 130_560);
   target.current = {
     ...EMPTY,
-    peers: [{
-      publicKey,
-      presharedKey: new Uint8Array(32),
-      endpoint: null,
-      keepaliveSeconds: 0,
-      lastHandshakeWallNs: 0n,
-      rxBytes: 0,
-      txBytes: 0,
-      allowedIps,
-    }],
+    peers: [peerStatus(0, { publicKey, allowedIps })],
   };
   session.onData(encode("get=1\n\n"));
   let answer = "", chunks = 0;

@@ -36,19 +36,24 @@ function setUp(
   return { fixture, stack };
 }
 
-/** A TCP segment from the stack to peer 1, and the packets that it has to become. */
-function tcpSegment(payloadBytes: number, seed = 1, destination = inner(1)) {
-  const packet = ipPart(tcpSuperPacket4(OWN, destination, pattern(payloadBytes, seed), MSS));
-  const isGso = payloadBytes > MSS;
-  const segments = splitReference(packet, {
+/** The packets that a TCP segment over IPv4 becomes, which is cut if `isGso` is set. */
+function cut(packet: Uint8Array, gsoSize: number, isGso = true): Uint8Array[] {
+  return splitReference(packet, {
     isGso,
     needsCsum: true,
     csumStart: 20,
     csumOffset: 16,
-    gsoSize: MSS,
+    gsoSize,
     protocol: 6,
     transport: 20,
   });
+}
+
+/** A TCP segment from the stack to peer 1, and the packets that it has to become. */
+function tcpSegment(payloadBytes: number, seed = 1, destination = inner(1)) {
+  const packet = ipPart(tcpSuperPacket4(OWN, destination, pattern(payloadBytes, seed), MSS));
+  const isGso = payloadBytes > MSS;
+  const segments = cut(packet, MSS, isGso);
   return { packet, segments, gso: { ...TCP4, type: isGso ? 1 : 0, mss: MSS } };
 }
 
@@ -168,16 +173,7 @@ Deno.test("one bad segment is counted, and the next one leaves", () => {
 /** A TCP super-packet from the peer, cut into 5 packets of 1,000 bytes as it would have been sealed. */
 function fiveSegments(): { whole: Uint8Array; packets: Uint8Array[] } {
   const whole = ipPart(tcpSuperPacket4(inner(1), OWN, pattern(5000), 1000));
-  const packets = splitReference(whole, {
-    isGso: true,
-    needsCsum: true,
-    csumStart: 20,
-    csumOffset: 16,
-    gsoSize: 1000,
-    protocol: 6,
-    transport: 20,
-  });
-  return { whole, packets };
+  return { whole, packets: cut(whole, 1000) };
 }
 
 Deno.test("without a TUN the stack gets every item, a run as one with its payloads where they are", () => {
@@ -224,15 +220,7 @@ function longStream(): Uint8Array[] {
   return [0, 1].flatMap((i) => {
     const whole = ipPart(tcpSuperPacket4(inner(1), OWN, pattern(40_000, i), 1000));
     new DataView(whole.buffer, whole.byteOffset).setUint32(24, 5000 + i * 40_000);
-    return splitReference(whole, {
-      isGso: true,
-      needsCsum: true,
-      csumStart: 20,
-      csumOffset: 16,
-      gsoSize: 1000,
-      protocol: 6,
-      transport: 20,
-    });
+    return cut(whole, 1000);
   });
 }
 
@@ -470,16 +458,7 @@ Deno.test("a stack may send while an item is given to it", () => {
 
 /** Five packets of one run from peer 1, the third one changed. */
 function changedRun(change: (packet: Uint8Array) => void): Uint8Array[] {
-  const whole = ipPart(tcpSuperPacket4(inner(1), OWN, pattern(5000), 1000));
-  const packets = splitReference(whole, {
-    isGso: true,
-    needsCsum: true,
-    csumStart: 20,
-    csumOffset: 16,
-    gsoSize: 1000,
-    protocol: 6,
-    transport: 20,
-  });
+  const { packets } = fiveSegments();
   change(packets[2]);
   return packets;
 }

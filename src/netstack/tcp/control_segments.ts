@@ -1,17 +1,14 @@
 /** Segments that carry nothing but what they say: ACK and RST. */
 import { TcpFlag } from "../../wire/tcp.ts";
+import { SACK_BLOCKS_MAX } from "./reassembly.ts";
 import type { Sender } from "./sender.ts";
-
-/** SACK blocks that fit beside timestamps, and without them. */
-const SACK_BLOCKS_WITH_TIMESTAMPS = 3;
-const SACK_BLOCKS_MAX = 4;
 
 /** Sends an ACK of all that was received; false when the link is full. */
 export function sendAck(sender: Sender, nowMs: number): boolean {
   const { receiver, writer } = sender;
   const { reassembly } = receiver;
   if (writer.output.isFull) return false;
-  const blocksMax = writer.hasTimestamps ? SACK_BLOCKS_WITH_TIMESTAMPS : SACK_BLOCKS_MAX;
+  const blocksMax = writer.hasTimestamps ? SACK_BLOCKS_MAX - 1 : SACK_BLOCKS_MAX;
   const count = writer.hasSack ? reassembly.takeSackBlocks(blocksMax) : 0;
   const flags = TcpFlag.Ack | sender.ecn.echoFlag;
   const { sndNxt } = sender;
